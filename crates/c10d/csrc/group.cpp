@@ -1,0 +1,87 @@
+// A process group with one backend per device type: Gloo for CPU, NCCL for CUDA.
+#include "group.h"
+#include "shim.h"
+
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#ifdef USE_C10D_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#include <torch/csrc/cuda/nccl.h>
+#endif
+
+#include <cstdlib>
+
+using std::chrono::milliseconds;
+
+namespace {
+
+c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> gloo_options(
+    milliseconds timeout, bool loopback) {
+  const char* chosen = std::getenv("GLOO_SOCKET_IFNAME");
+  if (!loopback || (chosen != nullptr && *chosen != '\0')) {
+    // Honours GLOO_SOCKET_IFNAME; else the address that this host's name resolves to.
+    return c10d::ProcessGroupGloo::Options::create_default(timeout);
+  }
+  // All ranks are on this machine: whatever its name resolves to, loopback works.
+  auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+  options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
+  return options;
+}
+
+} // namespace
+
+extern "C" {
+
+int32_t c10d_group_new(
+    ShimStore* store,
+    int32_t rank,
+    int32_t size,
+    int64_t timeout_ms,
+    bool loopback,
+    bool nccl,
+    ShimGroup** out) {
+  return shim::guard([&] {
+    using c10d::ProcessGroup;
+    const milliseconds timeout(timeout_ms);
+    auto group = c10::make_intrusive<ProcessGroup>(store->store, rank, size);
+    auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
+        store->store, rank, size, gloo_options(timeout, loopback));
+    group->setBackend(c10::DeviceType::CPU, ProcessGroup::GLOO, gloo);
+    group->setDefaultBackend(ProcessGroup::GLOO);
+    if (nccl) {
+#ifdef USE_C10D_NCCL
+      auto options = c10d::ProcessGroupNCCL::Options::create();
+      options->timeout = timeout;
+      auto backend =
+          c10::make_intrusive<c10d::ProcessGroupNCCL>(store->store, rank, size, options);
+      group->setBackend(c10::DeviceType::CUDA, ProcessGroup::NCCL, backend);
+      group->setDefaultBackend(ProcessGroup::NCCL);
+#else
+      throw shim::Failure(shim::kUnsupported, "built without the feature `cuda`");
+#endif
+    }
+    group->setGroupName("c10d");
+    *out = new ShimGroup{std::move(group)};
+  });
+}
+
+void c10d_group_free(ShimGroup* group) {
+  shim::guard([&] { delete group; });
+}
+
+// NCCL's version as major*10000 + minor*100 + patch; 0 where it is not built in.
+int64_t c10d_nccl_version() {
+#ifdef USE_C10D_NCCL
+  int64_t packed = 0;
+  shim::guard([&] {
+    // libtorch packs it as major << 32 | minor << 16 | patch.
+    const uint64_t version = torch::cuda::nccl::version();
+    packed = static_cast<int64_t>(
+        (version >> 32) * 10000 + ((version >> 16) & 0xffff) * 100 + (version & 0xffff));
+  });
+  return packed;
+#else
+  return 0;
+#endif
+}
+
+} // extern "C"

@@ -1,0 +1,135 @@
+// Gradients of a list of parameters: their norm, clipping, Adam, and letting go of them.
+#include "shim.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+
+using at::Tensor;
+
+namespace {
+
+std::vector<Tensor> gradients(const std::vector<Tensor>& params) {
+  std::vector<Tensor> grads;
+  for (const auto& param : params) {
+    if (param.grad().defined()) {
+      grads.push_back(param.grad());
+    }
+  }
+  return grads;
+}
+
+// The fused kernels walk plain memory: two tensors must lay their elements out alike.
+bool same_layout(const Tensor& a, const Tensor& b) {
+  return (a.is_contiguous() && b.is_contiguous()) ||
+      (a.strides() == b.strides() && a.is_non_overlapping_and_dense());
+}
+
+} // namespace
+
+extern "C" {
+
+int32_t c10d_grad_norm(const Tensor* const* tensors, int64_t count, Tensor** out) {
+  return shim::guard([&] {
+    at::NoGradGuard no_grad;
+    const auto params = shim::list(tensors, count);
+    const auto grads = gradients(params);
+    if (grads.empty()) {
+      *out = new Tensor(
+          params.empty() ? at::zeros({}, at::kFloat) : at::zeros({}, params[0].options()));
+      return;
+    }
+    *out = new Tensor(at::linalg_vector_norm(at::stack(at::_foreach_norm(grads, 2)), 2));
+  });
+}
+
+int32_t c10d_clip_grads(
+    const Tensor* const* tensors, int64_t count, const Tensor* norm, double max_norm) {
+  return shim::guard([&] {
+    at::NoGradGuard no_grad;
+    const auto grads = gradients(shim::list(tensors, count));
+    if (grads.empty()) {
+      return;
+    }
+    // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.
+    const Tensor factor = norm->add(1e-6).reciprocal().mul(max_norm).clamp_max(1.0);
+    for (const auto& grad : grads) {
+      grad.mul_(factor.to(grad.options()));
+    }
+  });
+}
+
+int32_t c10d_fused_adam(
+    const Tensor* const* params,
+    const Tensor* const* exp_avgs,
+    const Tensor* const* exp_avg_sqs,
+    const Tensor* const* steps,
+    int64_t count,
+    double lr,
+    double beta1,
+    double beta2,
+    double eps,
+    double weight_decay) {
+  return shim::guard([&] {
+    at::NoGradGuard no_grad;
+    std::vector<Tensor> p, g, m, v, t;
+    for (int64_t i = 0; i < count; ++i) {
+      const Tensor& param = *params[i];
+      Tensor grad = param.grad();
+      if (!grad.defined()) {
+        continue;
+      }
+      for (const Tensor* state : {exp_avgs[i], exp_avg_sqs[i]}) {
+        if (state->sizes() != param.sizes() || !same_layout(*state, param) ||
+            state->scalar_type() != param.scalar_type() || state->device() != param.device()) {
+          throw shim::Failure(
+              shim::kInvalid,
+              "fused_adam_: the state of parameter " + std::to_string(i) +
+                  " differs from it in shape, dtype, device or memory layout");
+        }
+      }
+      if (steps[i]->scalar_type() != at::kFloat || steps[i]->numel() != 1) {
+        throw shim::Failure(
+            shim::kInvalid,
+            "fused_adam_: the step of parameter " + std::to_string(i) +
+                " is not a float32 tensor of one element");
+      }
+      if (!same_layout(grad, param)) {
+        grad = at::empty_like(param).copy_(grad);
+      }
+      p.push_back(param);
+      g.push_back(std::move(grad));
+      m.push_back(*exp_avgs[i]);
+      v.push_back(*exp_avg_sqs[i]);
+      t.push_back(*steps[i]);
+    }
+    if (p.empty()) {
+      return;
+    }
+    at::_foreach_add_(t, 1);
+    at::_fused_adam_(
+        p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
+        /*maximize=*/false);
+  });
+}
+
+int32_t c10d_zero_grads(const Tensor* const* tensors, int64_t count, bool set_to_none) {
+  return shim::guard([&] {
+    at::NoGradGuard no_grad;
+    for (auto& param : shim::list(tensors, count)) {
+      if (set_to_none) {
+        param.mutable_grad().reset();
+      } else if (param.grad().defined()) {
+        param.mutable_grad().zero_();
+      }
+    }
+  });
+}
+
+} // extern "C"

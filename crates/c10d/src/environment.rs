@@ -1,0 +1,150 @@
+//! `env://`: what the launcher says about this rank.
+
+use std::net::IpAddr;
+
+use crate::{Error, Result};
+
+const REQUIRED: [&str; 5] = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"];
+
+/// This rank's place in a run of several processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) rank: usize,
+    pub(crate) local_rank: usize,
+    pub(crate) size: usize,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Rank 0 keeps the store, unless the launcher's agent does.
+    pub(crate) keeps_store: bool,
+    /// All ranks are on this machine, so Gloo can talk over loopback.
+    pub(crate) loopback: bool,
+    /// Tells the attempts of a restarted run apart in an agent's store.
+    pub(crate) attempt: String,
+}
+
+/// Reads the variables through `get`; `None` is a process alone.
+pub(crate) fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Place>> {
+    let get = |name: &str| get(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| get(name).is_none()).collect();
+    if missing.len() == REQUIRED.len() {
+        return Ok(None);
+    }
+    if missing.contains(&"MASTER_ADDR") && get("WORLD_SIZE").as_deref() == Some("1") {
+        return Ok(None);
+    }
+    if !missing.is_empty() {
+        let set: Vec<&str> = REQUIRED.into_iter().filter(|name| !missing.contains(name)).collect();
+        return Err(Error::BadEnvironment(format!(
+            "{} is set but {} is not: start the ranks with a launcher (faceshield launch, \
+             torchrun), or unset all of them to run alone",
+            set.join(", "),
+            missing.join(", ")
+        )));
+    }
+    let number = |name: &str| -> Result<usize> {
+        let text = get(name).unwrap_or_default();
+        // c10d counts ranks in C ints.
+        text.parse::<i32>().ok().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
+            Error::BadEnvironment(format!("{name}={text} is not a whole number from 0 to 2³¹−1"))
+        })
+    };
+    let (rank, local_rank, size) = (number("RANK")?, number("LOCAL_RANK")?, number("WORLD_SIZE")?);
+    if rank >= size {
+        return Err(Error::BadEnvironment(format!(
+            "RANK={rank} is not below WORLD_SIZE={size}: ranks count from 0"
+        )));
+    }
+    let text = get("MASTER_PORT").unwrap_or_default();
+    let port = text.parse::<u16>().ok().filter(|&port| port > 0 || size == 1).ok_or_else(|| {
+        Error::BadEnvironment(format!("MASTER_PORT={text} is not a port from 1 to 65535"))
+    })?;
+    let host = get("MASTER_ADDR").unwrap_or_default();
+    let one_machine = get("LOCAL_WORLD_SIZE") == Some(size.to_string());
+    let agent = get("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True");
+    Ok(Some(Place {
+        rank,
+        local_rank,
+        size,
+        port,
+        keeps_store: rank == 0 && !agent,
+        loopback: one_machine || is_loopback(&host),
+        attempt: format!(
+            "{}/{}",
+            get("TORCHELASTIC_RUN_ID").as_deref().unwrap_or("none"),
+            get("TORCHELASTIC_RESTART_COUNT").as_deref().unwrap_or("0")
+        ),
+        host,
+    }))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read_from(variables: &[(&str, &str)]) -> Result<Option<Place>> {
+        read(|name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const GOOD: [(&str, &str); 5] = [
+        ("RANK", "1"),
+        ("LOCAL_RANK", "1"),
+        ("WORLD_SIZE", "2"),
+        ("MASTER_ADDR", "node7"),
+        ("MASTER_PORT", "29500"),
+    ];
+
+    fn with(change: (&'static str, &'static str)) -> Vec<(&'static str, &'static str)> {
+        let mut variables: Vec<_> = GOOD.into_iter().filter(|(n, _)| *n != change.0).collect();
+        variables.push(change);
+        variables
+    }
+
+    #[test]
+    fn nothing_set_or_a_world_of_one_without_a_master_is_a_process_alone() {
+        assert_eq!(read_from(&[]).unwrap(), None);
+        assert_eq!(read_from(&[("WORLD_SIZE", "1")]).unwrap(), None);
+        assert_eq!(read_from(&[("WORLD_SIZE", "1"), ("RANK", "0")]).unwrap(), None);
+        assert_eq!(read_from(&[("WORLD_SIZE", " ")]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_full_environment_is_a_place() {
+        let place = read_from(&GOOD).unwrap().unwrap();
+        assert_eq!((place.rank, place.local_rank, place.size, place.port), (1, 1, 2, 29500));
+        assert!(!place.keeps_store && !place.loopback);
+        assert!(read_from(&with(("RANK", "0"))).unwrap().unwrap().keeps_store);
+        for host in ["localhost", "127.0.0.1", "127.0.1.1", "::1"] {
+            assert!(read_from(&with(("MASTER_ADDR", host))).unwrap().unwrap().loopback);
+        }
+        assert!(read_from(&with(("LOCAL_WORLD_SIZE", "2"))).unwrap().unwrap().loopback);
+    }
+
+    #[test]
+    fn an_agent_keeps_the_store_and_its_attempts_are_told_apart() {
+        let mut variables = with(("RANK", "0"));
+        variables.push(("TORCHELASTIC_USE_AGENT_STORE", "True"));
+        variables.push(("TORCHELASTIC_RESTART_COUNT", "3"));
+        let place = read_from(&variables).unwrap().unwrap();
+        assert!(!place.keeps_store);
+        assert_eq!(place.attempt, "none/3");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let text = |variables: &[(&str, &str)]| read_from(variables).unwrap_err().to_string();
+        let partial = text(&[("WORLD_SIZE", "2"), ("RANK", "0")]);
+        assert!(partial.contains("LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not"), "{partial}");
+        assert!(text(&with(("RANK", "2"))).contains("RANK=2 is not below WORLD_SIZE=2"));
+        assert!(text(&with(("RANK", "-1"))).contains("RANK=-1"));
+        assert!(text(&with(("WORLD_SIZE", "two"))).contains("WORLD_SIZE=two"));
+        assert!(text(&with(("MASTER_PORT", "70000"))).contains("MASTER_PORT=70000"));
+        assert!(text(&with(("MASTER_PORT", "0"))).contains("MASTER_PORT=0"));
+    }
+}

@@ -1,0 +1,51 @@
+//! Decodes every image of a data set in full: `faceshield data check`.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::index::{BadFile, Progress, bad_file, for_each};
+use crate::listing::Listing;
+use crate::{Error, picture};
+
+/// What a full check found.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// Folders that hold at least one readable image.
+    pub people: usize,
+    /// Readable images.
+    pub images: usize,
+    /// Readable images whose sides differ.
+    pub not_square: usize,
+    /// Files that cannot be read, sorted by path, each with its reason.
+    pub bad: Vec<BadFile>,
+}
+
+/// Decodes every image below `root`, on all cores. Unreadable files are a finding, not
+/// an error, even when nothing else is there.
+///
+/// # Errors
+/// No such folder, or no image files in it.
+pub fn check(root: &Path, progress: Option<Progress<'_>>) -> Result<CheckReport, Error> {
+    let listing = Listing::read(root)?;
+    let sizes = for_each(&listing.entries, progress, |entry| {
+        picture::read_photo(&listing.root.join(&entry.path)).map(|image| image.dimensions())
+    });
+    let mut report = CheckReport { people: 0, images: 0, not_square: 0, bad: listing.bad };
+    let mut last_person = None;
+    for (entry, size) in listing.entries.into_iter().zip(sizes) {
+        match size {
+            Ok((width, height)) => {
+                report.images += 1;
+                report.not_square += usize::from(width != height);
+                if last_person.as_ref() != Some(&entry.person) {
+                    report.people += 1;
+                    last_person = Some(entry.person);
+                }
+            }
+            Err(error) => report.bad.push(bad_file(entry.path, error)),
+        }
+    }
+    report.bad.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(report)
+}

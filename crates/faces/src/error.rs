@@ -1,0 +1,153 @@
+//! What can go wrong with a folder of faces, each in one line that says how to mend it.
+
+use std::path::PathBuf;
+
+/// An error of indexing, reading or loading faces.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data set's root does not exist.
+    #[error("no such folder: {}: give the folder that holds one folder per person", .0.display())]
+    NoFolder(PathBuf),
+
+    /// The data set's root is a file.
+    #[error("not a folder: {}: give the folder that holds one folder per person", .0.display())]
+    NotAFolder(PathBuf),
+
+    /// The root or the cache could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
+    /// No file below the root's folders has a known ending.
+    #[error(
+        "no images in {}: put .png, .jpg, .jpeg, .webp or .bmp files into one folder per person \
+         there",
+        .0.display()
+    )]
+    NoImages(PathBuf),
+
+    /// Images lie in the root itself, so nobody knows whose they are.
+    #[error(
+        "{count} images lie directly in {} and none in folders below it: make one folder per \
+         person and move each image into its person's folder",
+        root.display()
+    )]
+    ImagesInRoot {
+        /// The data set's root.
+        root: PathBuf,
+        /// Images found there.
+        count: usize,
+    },
+
+    /// There are image files, and not one can be read.
+    #[error(
+        "none of the {count} images in {} can be read; the first is {first}: replace the files or \
+         choose another folder",
+        root.display()
+    )]
+    NoneReadable {
+        /// The data set's root.
+        root: PathBuf,
+        /// Files tried.
+        count: usize,
+        /// First file and its reason.
+        first: String,
+    },
+
+    /// All readable images show the same person.
+    #[error(
+        "only one person ({person}) has readable images in {}: pairs need at least two people, \
+         one folder each",
+        root.display()
+    )]
+    OnePerson {
+        /// The data set's root.
+        root: PathBuf,
+        /// The folder's name.
+        person: String,
+    },
+
+    /// More images than the order of an epoch can number.
+    #[error(
+        "{count} images in {}: at most {max} are supported; split the data set",
+        root.display()
+    )]
+    TooManyImages {
+        /// The data set's root.
+        root: PathBuf,
+        /// Images found.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+
+    /// Some rank would get no image at all.
+    #[error(
+        "{images} images cannot be shared among {world_size} ranks: use at most {images} ranks or \
+         add images"
+    )]
+    TooFewImages {
+        /// Images in the index.
+        images: usize,
+        /// Ranks of the run.
+        world_size: usize,
+    },
+
+    /// An option is out of its range.
+    #[error("{key} = {value}: must be {expected}")]
+    Option {
+        /// Configuration key.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// The values allowed.
+        expected: String,
+    },
+
+    /// One image could not be read.
+    #[error("cannot read image {}: {reason}", path.display())]
+    Image {
+        /// The image file.
+        path: PathBuf,
+        /// The decoder's or the system's reason.
+        reason: String,
+    },
+
+    /// During training so many images turned out unreadable that no pair is left.
+    #[error(
+        "no readable pair is left in {}: {bad} images that were readable when indexed now fail, \
+         for example {example}: run `faceshield data check` on that folder",
+        root.display()
+    )]
+    NothingLeft {
+        /// The data set's root.
+        root: PathBuf,
+        /// Unreadable images met so far.
+        bad: usize,
+        /// One of them and its reason.
+        example: String,
+    },
+
+    /// The loader's thread pool could not be started or lost a thread.
+    #[error("the loading threads failed: {0}")]
+    Workers(String),
+
+    /// libtorch refused to build a tensor.
+    #[error("cannot build the image tensor: {0}")]
+    Torch(String),
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Error::Torch(one_line(&error.to_string()))
+    }
+}
+
+/// Messages of other libraries squeezed into one line.
+pub(crate) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,45 @@
+//! Faces as training data.
+//!
+//! - [`Index`]: the images of a folder of people, sorted, cached, the same on every rank;
+//!   [`check`] decodes all of them.
+//! - [`Sampler`]: which images a rank sees in which batch, as a pure function.
+//! - [`PairLoader`]: batches of (source, target) images of two people (method.md §1),
+//!   decoded ahead by a thread pool with bounded memory.
+//! - [`read_photo`], [`read_image`], [`to_tensor`]: one file, for whoever needs just that.
+//! - [`similarity`]: the five-landmark alignment of method.md §7.
+//! - [`demo`]: real faces out of packages that registries carry.
+//!
+//! Everything random is a pure function of (seed, epoch, position in the epoch), so a
+//! resumed run needs no saved state of this crate: epoch and batch number suffice.
+//!
+//! # Synthetic faces
+//!
+//! Drawn faces with known identity and attributes will live in a module `synth` beside
+//! [`demo`] and write the same layout: one folder per person.
+
+mod cache;
+mod check;
+pub mod demo;
+mod error;
+mod index;
+mod listing;
+mod loader;
+mod pairs;
+mod picture;
+mod random;
+mod sampler;
+pub mod similarity;
+
+pub use check::{CheckReport, check};
+pub use error::Error;
+pub use image::RgbImage;
+pub use index::{BadFile, Image, Index, Person, Progress};
+pub use loader::{Epoch, PairBatch, PairConfig, PairLoader};
+pub use pairs::PairItem;
+pub use picture::{MAX_SIDE, read_image, read_photo, to_tensor};
+pub use sampler::Sampler;
+
+/// Bytes as lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

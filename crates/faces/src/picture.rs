@@ -1,0 +1,201 @@
+//! One image file → RGB, 8 bits → the network's size → a tensor in [-1, 1].
+
+use std::fs::File;
+use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+use crate::error::one_line;
+
+/// Longest side a file may claim, in pixels.
+pub const MAX_SIDE: u32 = 16_384;
+/// Memory a decoder may ask for, in bytes.
+const MAX_ALLOC: u64 = 512 << 20;
+
+/// Reads an image file as 8-bit RGB, whatever it holds: grey is repeated, 16 bits are
+/// rounded, an alpha channel is dropped, EXIF orientation is applied. The format is told
+/// by the content, not by the name.
+///
+/// # Errors
+/// [`Error::Image`] with the reason: missing, unknown format, cut short, sides above
+/// [`MAX_SIDE`], more than 512 MiB of pixels.
+pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
+    guarded(path, || {
+        let mut decoder = reader(path)?.into_decoder().map_err(text)?;
+        if decoder.total_bytes() > MAX_ALLOC {
+            return Err(format!("its pixels need more than {} MiB", MAX_ALLOC >> 20));
+        }
+        let orientation = decoder.orientation().map_err(text)?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(text)?;
+        image.apply_orientation(orientation);
+        Ok(image.into_rgb8())
+    })
+}
+
+/// [`read_photo`], then resized to `size` × `size` pixels where the size differs
+/// (bilinear, antialiased when shrinking; not cropped: the data are aligned squares).
+///
+/// # Errors
+/// As [`read_photo`].
+pub fn read_image(path: &Path, size: u32) -> Result<RgbImage, Error> {
+    let image = read_photo(path)?;
+    guarded(path, || resize(image, size))
+}
+
+/// Width and height in pixels from the file's header alone.
+pub(crate) fn read_header(path: &Path) -> Result<(u32, u32), Error> {
+    guarded(path, || {
+        let (width, height) = reader(path)?.into_decoder().map_err(text)?.dimensions();
+        if width == 0 || height == 0 { Err("it has no pixels".into()) } else { Ok((width, height)) }
+    })
+}
+
+/// A batch of equally large images as a tensor.
+///
+/// # Shapes
+/// `[B, 3, H, W]`, f32, x/127.5 − 1 (method.md §1), contiguous, on the CPU; channels in
+/// the order R, G, B, or B, G, R when `bgr` (what the published weights expect).
+///
+/// # Errors
+/// [`Error::Torch`] when the sizes differ or there is no image.
+pub fn to_tensor(images: &[RgbImage], bgr: bool) -> Result<Tensor, Error> {
+    let Some((width, height)) = images.first().map(RgbImage::dimensions) else {
+        return Err(Error::Torch("a batch of no images".into()));
+    };
+    let mut bytes = Vec::with_capacity(images.iter().map(|image| image.as_raw().len()).sum());
+    for image in images {
+        if image.dimensions() != (width, height) {
+            let (w, h) = image.dimensions();
+            return Err(Error::Torch(format!("images of {width}×{height} and {w}×{h} in a batch")));
+        }
+        bytes.extend_from_slice(image.as_raw());
+    }
+    let (b, h, w) = (images.len() as i64, i64::from(height), i64::from(width));
+    let pixels = Tensor::f_from_slice(&bytes)?.f_view([b, h, w, 3])?.f_permute([0, 3, 1, 2])?;
+    let pixels = if bgr { pixels.f_flip([1])? } else { pixels };
+    // One pass turns bytes to floats and interleaved channels to planes.
+    let mut tensor = Tensor::f_empty([b, 3, h, w], (Kind::Float, Device::Cpu))?;
+    tensor.f_copy_(&pixels)?;
+    Ok(tensor.f_divide_scalar_(127.5)?.f_subtract_scalar_(1.0)?)
+}
+
+fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let mut reader = reader.map_err(|error| error.to_string())?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_ALLOC);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+fn resize(image: RgbImage, size: u32) -> Result<RgbImage, String> {
+    if image.dimensions() == (size, size) {
+        return Ok(image);
+    }
+    let image = DynamicImage::ImageRgb8(image);
+    let mut resized = DynamicImage::ImageRgb8(RgbImage::new(size, size));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new()
+        .resize(&image, &mut resized, &options)
+        .map_err(|error| format!("resizing failed: {error}"))?;
+    Ok(resized.into_rgb8())
+}
+
+/// Decoders of hostile bytes have panicked before; here that is one more unreadable
+/// file, not the end of a run.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, String>) -> Result<T, Error> {
+    let outcome = catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err("its decoder panicked; the file is malformed".into()));
+    outcome.map_err(|reason| Error::Image { path: path.into(), reason: one_line(&reason) })
+}
+
+fn text(error: image::ImageError) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use image::{GrayImage, ImageBuffer, Luma, Rgb, Rgba, RgbaImage};
+
+    #[test]
+    fn every_pixel_type_becomes_rgb8() {
+        let dir = tempfile::tempdir().unwrap();
+        let grey = dir.path().join("grey.png");
+        GrayImage::from_pixel(4, 4, Luma([200])).save(&grey).unwrap();
+        let alpha = dir.path().join("alpha.webp");
+        RgbaImage::from_pixel(4, 4, Rgba([10, 20, 30, 0])).save(&alpha).unwrap();
+        let deep = dir.path().join("deep.PNG");
+        ImageBuffer::from_pixel(4, 4, Rgb([257u16 * 7, 257 * 8, 65535])).save(&deep).unwrap();
+        // The name lies about the format: content decides.
+        let bmp = dir.path().join("really_bmp.jpg");
+        let image = RgbImage::from_pixel(4, 4, Rgb([1, 2, 3]));
+        image.save_with_format(&bmp, image::ImageFormat::Bmp).unwrap();
+        for (path, pixel) in
+            [(grey, [200; 3]), (alpha, [10, 20, 30]), (deep, [7, 8, 255]), (bmp, [1, 2, 3])]
+        {
+            assert_eq!(read_image(&path, 4).unwrap().get_pixel(1, 2).0, pixel, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn broken_files_are_one_line_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = dir.path().join("good.png");
+        let image =
+            RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8 * 3, y as u8 * 3, (x * y) as u8]));
+        image.save(&good).unwrap();
+        let bytes = std::fs::read(&good).unwrap();
+        let cut = dir.path().join("cut.png");
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        let text = dir.path().join("text.jpg");
+        std::fs::write(&text, "not an image\n").unwrap();
+        let mut huge = bytes.clone();
+        huge[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]); // 65536 × 65536
+        let claims = dir.path().join("huge.png");
+        std::fs::write(&claims, huge).unwrap();
+
+        assert_eq!(read_header(&cut).unwrap(), (64, 64), "a header says nothing of the rest");
+        for path in [cut, text, claims, dir.path().join("absent.png")] {
+            let message = read_photo(&path).unwrap_err().to_string();
+            assert!(
+                !message.contains('\n') && message.contains(path.to_str().unwrap()),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn tensor_has_planes_in_minus_one_to_one() {
+        let a = RgbImage::from_fn(2, 2, |x, y| Rgb([(x * 255) as u8, (y * 255) as u8, 51]));
+        let b = RgbImage::from_pixel(2, 2, Rgb([0, 127, 255]));
+        let rgb = to_tensor(&[a.clone(), b.clone()], false).unwrap();
+        assert_eq!(rgb.size(), [2, 3, 2, 2]);
+        assert!(rgb.is_contiguous());
+        let values: Vec<f32> = Vec::try_from(rgb.get(0).reshape([-1])).unwrap();
+        let blue = 51.0 / 127.5 - 1.0;
+        assert_eq!(values, [-1., 1., -1., 1., -1., -1., 1., 1., blue, blue, blue, blue]);
+        assert_eq!(rgb.double_value(&[1, 1, 0, 0]) as f32, 127.0 / 127.5 - 1.0);
+        let bgr = to_tensor(&[a.clone(), b], true).unwrap();
+        assert_eq!(bgr.flip([1]), rgb);
+        assert!(to_tensor(&[a, RgbImage::new(3, 2)], false).is_err());
+        assert!(to_tensor(&[], false).is_err());
+    }
+
+    /// A checkerboard shrunk eightfold must come out grey: without antialiasing it would
+    /// come out as single black and white samples.
+    #[test]
+    fn shrinking_averages() {
+        let board = RgbImage::from_fn(64, 64, |x, y| Rgb([255 * ((x + y) % 2) as u8; 3]));
+        let small = resize(board, 8).unwrap();
+        assert!(small.pixels().all(|p| (126..=129).contains(&p.0[0])));
+    }
+}

@@ -1,0 +1,47 @@
+//! The command line: global options and the list of commands.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{bench, conformance, data, doctor, launch, stats, train, weights};
+
+/// Protects faces in photos, and trains the models that do it.
+#[derive(Debug, Parser)]
+#[command(name = "faceshield", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 misused.\n\
+    Start here: faceshield data demo && faceshield train all --preset demo")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Log details as well
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    /// Log warnings only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what this machine offers, what is missing, and the command that mends it
+    Doctor(doctor::Args),
+    /// Get, index and check data sets of faces
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Compute the layer statistics of a data set
+    Stats(stats::Args),
+    /// Train stage I, stage II, or both
+    #[command(subcommand)]
+    Train(train::Command),
+    /// Start several ranks of a command on this machine
+    Launch(launch::Args),
+    /// Look into weight files and convert them
+    #[command(subcommand)]
+    Weights(weights::Command),
+    /// Check the models against conformance cases
+    Conformance(conformance::Args),
+    /// Measure time and memory
+    #[command(subcommand)]
+    Bench(bench::Command),
+}

@@ -1,0 +1,213 @@
+//! `faceshield bench`: time and memory.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use encoder::{LayerStats, ModelConfig, READOUT_LAYERS, Stats};
+use faces::{PairBatch, PairItem};
+use fse::Extractor;
+use serde::Serialize;
+use tch::{Cuda, Device, Kind, Tensor};
+use train::{Optimizers, Stage, StepInfo, mix};
+
+use crate::failure::misuse;
+use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
+use crate::output;
+use crate::training::stages;
+
+/// Measure time and memory
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// One training step on random images
+    ///
+    /// Prints one JSON object: seconds of a step (minimum and median, after one step that is
+    /// not counted), images per second, peak memory in MB (10^6 bytes) of the process, or of
+    /// the device on CUDA.
+    #[command(after_help = "Example:\n  \
+        faceshield bench step --stage fse --preset published --batch 1 --steps 3")]
+    Step(Step),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Step {
+    /// The stage
+    #[arg(long, value_name = "fse|irc")]
+    stage: StageName,
+
+    #[command(flatten)]
+    sources: Sources,
+
+    /// Pairs in the batch [default: the preset's]
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// Steps to measure
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum StageName {
+    Fse,
+    Irc,
+}
+
+/// What `bench step` prints.
+#[derive(Serialize)]
+struct Report {
+    stage: &'static str,
+    preset: String,
+    batch: usize,
+    device: String,
+    threads: i32,
+    step_seconds_median: f64,
+    step_seconds_min: f64,
+    images_per_second: f64,
+    peak_memory_mb: f64,
+    /// Seconds of what is not part of a later step.
+    parts: BTreeMap<&'static str, f64>,
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    let Command::Step(args) = command;
+    let mut layers = args.sources.layers()?;
+    if let Some(batch) = args.batch {
+        layers.flag("--batch", "batch_size", i64::from(batch));
+    }
+    if let Some(device) = &args.device {
+        layers.flag("--device", "device", device.as_str());
+    }
+    let preset = args.sources.run_name();
+    let started = Instant::now();
+    let report = match args.stage {
+        StageName::Fse => {
+            let options: FseOptions = resolve(&layers, "fse")?;
+            let device = device(options.common())?;
+            let (encoder, stats) = frozen(options.common(), device)?;
+            let stage = stages::fse(&options, encoder, &stats, device)?;
+            measure(stage, &preset, options.common(), device, args.steps, started)?
+        }
+        StageName::Irc => {
+            let options: IrcOptions = resolve(&layers, "irc")?;
+            let (common, device) = (options.common(), device(options.common())?);
+            let (encoder, stats) = frozen(common, device)?;
+            let (model, seed) = (&common.model, common.engine.seed);
+            let extractor = Extractor::new(model, encoder, &stats, 5.0, seed, device);
+            let stage = stages::irc(&options, extractor)?;
+            measure(stage, &preset, common, device, args.steps, started)?
+        }
+    };
+    output::json(&report)
+}
+
+fn device(common: &Common) -> anyhow::Result<Device> {
+    if common.engine.threads > 0 {
+        tch::set_num_threads(i32::try_from(common.engine.threads).unwrap_or(i32::MAX));
+    }
+    common.engine.device(0).map_err(|error| misuse(error.to_string()))
+}
+
+/// An encoder, and statistics that need no data: mean 0, spread 1, all active.
+fn frozen(common: &Common, device: Device) -> anyhow::Result<(encoder::FrozenEncoder, Stats)> {
+    Ok((stages::encoder(common, device)?, plain_stats(&common.model)))
+}
+
+fn plain_stats(model: &ModelConfig) -> Stats {
+    let on_cpu = (Kind::Float, Device::Cpu);
+    let layer = |&(channels, side): &(i64, i64)| {
+        let shape = [channels, side, side];
+        LayerStats::from_parts(
+            Tensor::zeros(shape, on_cpu),
+            Tensor::ones(shape, on_cpu),
+            Tensor::ones(shape, on_cpu),
+        )
+    };
+    let layers = model.feature_shapes()[..READOUT_LAYERS].iter().map(layer).collect();
+    Stats { layers, images: 1 }
+}
+
+/// `batch` pairs of random images in [-1, 1].
+fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<PairBatch> {
+    let shape = [batch as i64, 3, model.image_size, model.image_size];
+    let images = |stream| -> anyhow::Result<Tensor> {
+        let seed = mix(seed, stream);
+        Ok(c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?.clamp(-1.0, 1.0))
+    };
+    let item = |k: usize| PairItem {
+        position: k as u64,
+        source: 2 * k,
+        target: 2 * k + 1,
+        same: false,
+        seed: mix(seed, 2 + k as u64),
+    };
+    Ok(PairBatch { source: images(0)?, target: images(1)?, items: (0..batch).map(item).collect() })
+}
+
+fn measure<S: Stage<Batch = PairBatch>>(
+    mut stage: S,
+    preset: &str,
+    common: &Common,
+    device: Device,
+    steps: u32,
+    started: Instant,
+) -> anyhow::Result<Report> {
+    let engine = &common.engine;
+    let world = c10d::World::solo();
+    c10d::torch::set_deterministic(engine.deterministic)?;
+    let batch = random_batch(&common.model, engine.batch_size, engine.seed)?;
+    let mut optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
+    let mut parts = BTreeMap::from([("build", started.elapsed().as_secs_f64())]);
+    let mut seconds = Vec::new();
+    // One more than asked for: the first step also allocates.
+    for step in 0..=u64::from(steps) {
+        let info = StepInfo {
+            epoch: 0,
+            batch: step,
+            step,
+            seed: mix(engine.seed, step),
+            log_due: false,
+            preview_due: false,
+        };
+        let start = Instant::now();
+        optimizers.begin_step(engine.lr);
+        stage.step(&batch, &mut optimizers, &info).map_err(|error| anyhow::anyhow!("{error}"))?;
+        if let Device::Cuda(index) = device {
+            Cuda::synchronize(index as i64);
+        }
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    parts.insert("first_step", seconds.remove(0));
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2];
+    Ok(Report {
+        stage: stage.name(),
+        preset: preset.to_owned(),
+        batch: engine.batch_size,
+        device: match device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        },
+        threads: tch::get_num_threads(),
+        step_seconds_median: median,
+        step_seconds_min: seconds[0],
+        images_per_second: engine.batch_size as f64 / median,
+        peak_memory_mb: peak_memory_mb(device),
+        parts,
+    })
+}
+
+/// Largest memory so far, in MB (10⁶ bytes): libtorch's on a CUDA device, else the
+/// process's resident size; 0 where the system does not tell.
+fn peak_memory_mb(device: Device) -> f64 {
+    if device.is_cuda() {
+        return c10d::torch::cuda_memory(device).map_or(0.0, |m| m.max_allocated as f64 / 1e6);
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(0.0, |kib| kib * 1024.0 / 1e6)
+}

@@ -1,0 +1,242 @@
+//! `faceshield train`: statistics, stage I, stage II.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use faces::Index;
+use train::{Places, Resume, Stage, Summary};
+
+use crate::failure::misuse;
+use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
+use crate::output;
+use crate::training::{Setting, data, stages, statistics};
+
+/// Train stage I, stage II, or both
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Train stage I, the feature separation extractor
+    #[command(after_help = "Example:\n  faceshield train fse --preset demo --data datasets/demo")]
+    Fse(Args),
+    /// Train stage II, the image re-constructor, on stage I's newest checkpoint
+    #[command(after_help = "Example:\n  faceshield train irc --preset demo --data datasets/demo")]
+    Irc(Args),
+    /// Layer statistics, stage I, then stage II
+    #[command(after_help = "Examples:\n  \
+        faceshield train all --preset demo --data datasets/demo\n  \
+        faceshield train all --preset published --data /data/faces \
+        --set encoder_weights=encoder.safetensors --set irc.batch_size=2 --dry-run")]
+    All(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    sources: Sources,
+
+    /// Folder of logs, metrics, previews and TensorBoard's events [default: runs/PRESET]
+    #[arg(long, value_name = "DIR", overrides_with = "run_dir")]
+    run_dir: Option<PathBuf>,
+
+    /// Folder that holds checkpoints_FSE and checkpoints_IRC
+    #[arg(long, value_name = "DIR", default_value = ".", overrides_with = "checkpoint_dir")]
+    checkpoint_dir: PathBuf,
+
+    /// Where to start: the newest checkpoint (auto), the beginning (none), or this checkpoint
+    #[arg(long, value_name = "auto|none|PATH", default_value = "auto", overrides_with = "resume")]
+    resume: Resume,
+
+    /// Stop each stage, with a checkpoint, when it has done N steps in all
+    #[arg(long, value_name = "N", overrides_with = "max_steps")]
+    max_steps: Option<u64>,
+
+    /// Print the resolved configuration and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A command with its options resolved and checked.
+struct Plan<'a> {
+    args: &'a Args,
+    run_dir: PathBuf,
+    fse: Option<FseOptions>,
+    irc: Option<IrcOptions>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(command: &'a Command) -> anyhow::Result<Self> {
+        let (args, fse, irc) = match command {
+            Command::Fse(args) => (args, true, false),
+            Command::Irc(args) => (args, false, true),
+            Command::All(args) => (args, true, true),
+        };
+        if fse && irc && matches!(args.resume, Resume::Path(_)) {
+            return Err(misuse(
+                "--resume PATH names one stage's checkpoint: give it to `train fse` or `train irc`",
+            ));
+        }
+        let layers = args.sources.layers()?;
+        // Both, also where one is trained: a misspelt key of the other is a mistake as well.
+        let options = (resolve(&layers, "fse")?, resolve(&layers, "irc")?);
+        let run_dir = args.run_dir.clone();
+        Ok(Self {
+            args,
+            run_dir: run_dir.unwrap_or_else(|| Path::new("runs").join(args.sources.run_name())),
+            fse: fse.then_some(options.0),
+            irc: irc.then_some(options.1),
+        })
+    }
+
+    /// The options of every stage to train.
+    fn commons(&self) -> impl Iterator<Item = &Common> {
+        let fse = self.fse.iter().map(Options::common);
+        fse.chain(self.irc.iter().map(Options::common))
+    }
+
+    /// The resolved configuration, one table per stage, as `config.toml` has it.
+    fn table(&self) -> anyhow::Result<toml::Table> {
+        let mut table = toml::Table::new();
+        if let Some(options) = &self.fse {
+            table.insert("fse".to_owned(), options.table()?.into());
+        }
+        if let Some(options) = &self.irc {
+            table.insert("irc".to_owned(), options.table()?.into());
+        }
+        Ok(table)
+    }
+
+    /// What the engine is told about one stage beside its configuration.
+    fn places(&self, options: &impl Options) -> anyhow::Result<Places> {
+        let common = options.common();
+        Ok(Places {
+            run_dir: self.run_dir.clone(),
+            checkpoint_dir: self.args.checkpoint_dir.clone(),
+            resume: self.args.resume.clone(),
+            max_steps: self.args.max_steps,
+            configuration: options.table()?,
+            must_match: ["image_size", "width_divisor", "fidelity", "channels"]
+                .map(str::to_owned)
+                .to_vec(),
+            fidelity: common.model.fidelity.to_string(),
+            metadata: [("channels".to_owned(), common.data.channels.name().to_owned())].into(),
+        })
+    }
+}
+
+/// Refuses what no rank could carry out; returns the run's folder.
+pub(crate) fn check(command: &Command) -> anyhow::Result<PathBuf> {
+    let plan = Plan::new(command)?;
+    for common in plan.commons().filter(|_| !plan.args.dry_run) {
+        common.data_root()?;
+    }
+    Ok(plan.run_dir)
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    let plan = Plan::new(command)?;
+    if plan.args.dry_run {
+        return Ok(output::line(plan.table()?.to_string().trim_end())?);
+    }
+    let Some(first) = plan.commons().next() else { return Ok(()) };
+    for common in plan.commons() {
+        common.data_root()?;
+    }
+    let setting = Setting::join(&first.engine)?;
+    let index = data::index(first, &setting)?;
+
+    let mut summaries = Vec::new();
+    if let Some(options) = &plan.fse {
+        summaries.push(("stage I", train_fse(&plan, options, &index, &setting)?));
+    }
+    if let Some(options) = &plan.irc {
+        // Stage II may read other images than stage I.
+        let same = options.common.data.data == first.data.data;
+        let index = if same { index } else { data::index(&options.common, &setting)? };
+        summaries.push(("stage II", train_irc(&plan, options, &index, &setting)?));
+    }
+    if setting.world.is_main() { report(&plan, &summaries) } else { Ok(()) }
+}
+
+fn train_fse(
+    plan: &Plan<'_>,
+    options: &FseOptions,
+    index: &Arc<Index>,
+    setting: &Setting,
+) -> anyhow::Result<Summary> {
+    let encoder = stages::encoder(&options.common, setting.device)?;
+    if setting.world.is_main() {
+        tracing::info!("{}", encoder.origin());
+    }
+    let stats = statistics::load_or_compute(&options.common, index, &encoder, setting)?;
+    let stage = stages::fse(options, encoder, &stats, setting.device)?;
+    let pairs = data::Pairs::new(&options.common, 0.0, index, setting)?;
+    train_stage(plan, options, stage, pairs, setting)
+}
+
+fn train_irc(
+    plan: &Plan<'_>,
+    options: &IrcOptions,
+    index: &Arc<Index>,
+    setting: &Setting,
+) -> anyhow::Result<Summary> {
+    let (extractor, found) =
+        stages::trained_extractor(options, &plan.args.checkpoint_dir, setting.device)?;
+    if setting.world.is_main() {
+        tracing::info!("stage II stands on {}", found.display());
+    }
+    let stage = stages::irc(options, extractor)?;
+    let pairs = data::Pairs::new(&options.common, options.same_share, index, setting)?;
+    train_stage(plan, options, stage, pairs, setting)
+}
+
+/// Hands one stage to the engine.
+///
+/// # Errors
+///
+/// What the engine met; a stop by a signal, after the checkpoint was saved.
+fn train_stage<S>(
+    plan: &Plan<'_>,
+    options: &impl Options,
+    mut stage: S,
+    mut pairs: data::Pairs,
+    setting: &Setting,
+) -> anyhow::Result<Summary>
+where
+    S: Stage<Batch = faces::PairBatch>,
+{
+    let (engine, places) = (&options.common().engine, plan.places(options)?);
+    let Setting { world, stop, .. } = setting;
+    let summary = train::run(&mut stage, &mut pairs, engine, world, &places, stop)?;
+    pairs.report_bad_files();
+    if summary.stopped {
+        anyhow::bail!(
+            "stopped by a signal after step {}, saved in {}: run the same command to go on",
+            summary.steps,
+            show(summary.checkpoint.as_deref())
+        );
+    }
+    Ok(summary)
+}
+
+/// Says where everything is.
+fn report(plan: &Plan<'_>, summaries: &[(&str, Summary)]) -> anyhow::Result<()> {
+    for (name, summary) in summaries {
+        let losses: Vec<String> =
+            summary.losses.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        output::line(format_args!(
+            "{name}: {} steps, checkpoint {}",
+            summary.steps,
+            show(summary.checkpoint.as_deref())
+        ))?;
+        if !losses.is_empty() {
+            output::line(format_args!("  {}", losses.join("  ")))?;
+        }
+    }
+    let run_dir = plan.run_dir.display();
+    output::line(format_args!("previews:  {run_dir}/preview"))?;
+    output::line(format_args!("metrics:   {run_dir}/metrics.jsonl"))?;
+    Ok(output::line(format_args!("dashboard: tensorboard --logdir {run_dir}"))?)
+}
+
+fn show(path: Option<&Path>) -> String {
+    path.map_or_else(|| "(none)".to_owned(), |path| path.display().to_string())
+}

@@ -1,0 +1,290 @@
+//! Everything a run can be told, as one flat set of keys per stage, and how presets,
+//! files, `--set` and flags become it.
+
+use std::path::{Path, PathBuf};
+
+use encoder::{Fidelity, ModelConfig, StatsMeaning};
+use fse::FseConfig;
+use irc::IrcConfig;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use train::config::Layers;
+
+use crate::failure::misuse;
+
+/// The keys that both stages have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Common {
+    #[serde(flatten)]
+    pub(crate) engine: train::Config,
+    #[serde(flatten)]
+    pub(crate) model: ModelConfig,
+    #[serde(flatten)]
+    pub(crate) data: DataOptions,
+    #[serde(flatten)]
+    pub(crate) encoder: EncoderOptions,
+}
+
+/// Where the faces are and how they are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DataOptions {
+    /// Folder that holds one folder per person.
+    pub(crate) data: String,
+    /// Order of the colour channels that the networks see.
+    pub(crate) channels: Channels,
+    /// Mirror each image with probability ½.
+    pub(crate) flip: bool,
+    /// Threads that decode images; 0 takes half of the cores.
+    pub(crate) workers: usize,
+    /// Batches decoded ahead.
+    pub(crate) prefetch: usize,
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        let loader = faces::PairConfig::default();
+        Self {
+            data: String::new(),
+            channels: Channels::Rgb,
+            flip: loader.flip,
+            workers: loader.workers,
+            prefetch: loader.prefetch,
+        }
+    }
+}
+
+/// Order of the colour channels; part of a weight file's contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Channels {
+    /// As images are stored.
+    #[default]
+    Rgb,
+    /// As the published weights expect them.
+    Bgr,
+}
+
+impl Channels {
+    /// As text in a weight file's header.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        }
+    }
+}
+
+/// The identity encoder and its statistics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct EncoderOptions {
+    /// Weight file of the identity encoder; empty: randomly initialised.
+    pub(crate) encoder_weights: String,
+    /// Layer statistics; empty: computed from the data and cached.
+    pub(crate) stats_file: String,
+    /// What the `s` of a published statistics file means.
+    pub(crate) stats_are: StatsMeaning,
+}
+
+/// The keys of stage I.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct FseOptions {
+    #[serde(flatten)]
+    pub(crate) common: Common,
+    #[serde(flatten)]
+    pub(crate) stage: FseConfig,
+}
+
+/// The keys of stage II.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct IrcOptions {
+    #[serde(flatten)]
+    pub(crate) common: Common,
+    #[serde(flatten)]
+    pub(crate) stage: IrcConfig,
+    /// Stage I's result: a checkpoint folder or the folder that holds them; empty: the
+    /// newest in `checkpoints_FSE`.
+    pub(crate) fse_checkpoint: String,
+    /// Share of the pairs whose target is the source itself; published fidelity has none.
+    pub(crate) same_share: f64,
+}
+
+impl Default for IrcOptions {
+    fn default() -> Self {
+        Self {
+            common: Common::default(),
+            stage: IrcConfig::default(),
+            fse_checkpoint: String::new(),
+            same_share: 0.2,
+        }
+    }
+}
+
+/// Where configuration comes from, on the command line of every command that trains.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Sources {
+    /// Settings to start from: a file in launch/presets (demo, published) or a path to one
+    #[arg(long, value_name = "NAME", overrides_with = "preset")]
+    pub(crate) preset: Option<String>,
+
+    /// More settings, over the preset
+    #[arg(long, value_name = "FILE.toml", overrides_with = "config")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// One setting, over the files; `fse.KEY` or `irc.KEY` for one stage only [repeatable]
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Folder that holds one folder per person
+    #[arg(long, value_name = "ROOT", overrides_with = "data")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Sources {
+    /// The stack of layers that these sources make.
+    ///
+    /// # Errors
+    ///
+    /// Misuse: no such preset, a file that cannot be read, a setting without `=`.
+    pub(crate) fn layers(&self) -> anyhow::Result<Layers> {
+        let wrong = |error: train::Error| misuse(error.to_string());
+        let mut layers = Layers::new();
+        layers.declare::<FseOptions>("fse").map_err(wrong)?;
+        layers.declare::<IrcOptions>("irc").map_err(wrong)?;
+        if let Some(name) = &self.preset {
+            crate::places::add_preset(&mut layers, name)?;
+        }
+        if let Some(path) = &self.config {
+            layers.file(path).map_err(wrong)?;
+        }
+        for setting in &self.set {
+            layers.set(setting).map_err(wrong)?;
+        }
+        if let Some(root) = &self.data {
+            let root = root.to_str().ok_or_else(|| misuse("--data must be UTF-8"))?;
+            layers.flag("--data", "data", root);
+        }
+        Ok(layers)
+    }
+
+    /// What runs are called when nobody names them: after their preset or file.
+    pub(crate) fn run_name(&self) -> String {
+        let file = self.config.as_deref().or(self.preset.as_deref().map(Path::new));
+        let stem = file.and_then(Path::file_stem).and_then(|stem| stem.to_str());
+        stem.unwrap_or("default").to_owned()
+    }
+}
+
+/// The options of one stage, checked.
+///
+/// # Errors
+///
+/// Misuse: unknown keys, wrong types, values out of range, each with its place.
+pub(crate) fn resolve<T>(layers: &Layers, stage: &str) -> anyhow::Result<T>
+where
+    T: Default + Serialize + DeserializeOwned + Options,
+{
+    let options: T = layers.resolve(stage).map_err(|error| misuse(error.to_string()))?;
+    options.common().validate()?;
+    options.validate_stage()?;
+    Ok(options)
+}
+
+/// What the options of all stages offer.
+pub(crate) trait Options: Serialize {
+    fn common(&self) -> &Common;
+
+    /// # Errors
+    ///
+    /// Misuse: one of the stage's own values is out of range.
+    fn validate_stage(&self) -> anyhow::Result<()>;
+
+    /// As written to `config.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Values that TOML cannot hold.
+    fn table(&self) -> anyhow::Result<toml::Table> {
+        Ok(toml::Table::try_from(self)?)
+    }
+}
+
+impl Options for FseOptions {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn validate_stage(&self) -> anyhow::Result<()> {
+        self.stage.validate().map_err(|error| misuse(format!("configuration of fse: {error}")))
+    }
+}
+
+impl Options for IrcOptions {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn validate_stage(&self) -> anyhow::Result<()> {
+        if !(0.0..=1.0).contains(&self.same_share) {
+            let value = self.same_share;
+            return Err(misuse(format!("same_share = {value}: a share lies between 0 and 1")));
+        }
+        self.stage.validate().map_err(|error| misuse(format!("configuration of irc: {error}")))
+    }
+}
+
+impl Common {
+    fn validate(&self) -> anyhow::Result<()> {
+        self.engine.validate().map_err(|error| misuse(error.to_string()))?;
+        self.model.validate().map_err(|error| misuse(format!("configuration: {error}")))?;
+        if self.data.prefetch == 0 {
+            return Err(misuse("configuration: prefetch must be at least 1"));
+        }
+        Ok(())
+    }
+
+    /// The folder of faces.
+    ///
+    /// # Errors
+    ///
+    /// None was given, or there is no such folder.
+    pub(crate) fn data_root(&self) -> anyhow::Result<PathBuf> {
+        if self.data.data.is_empty() {
+            return Err(misuse(
+                "no data: give --data ROOT, a folder with one folder of images per person \
+                 (`faceshield data demo` fetches one)",
+            ));
+        }
+        let root = PathBuf::from(&self.data.data);
+        if !root.is_dir() {
+            anyhow::bail!(
+                "no such folder of faces: {} (`faceshield data demo --out {0}` fetches the demo \
+                 faces)",
+                root.display()
+            );
+        }
+        Ok(root)
+    }
+
+    /// What the loader is told; `same_share` is the stage's.
+    pub(crate) fn loader(&self, same_share: f64) -> faces::PairConfig {
+        faces::PairConfig {
+            image_size: u32::try_from(self.model.image_size).unwrap_or(0),
+            batch_size: self.engine.batch_size,
+            seed: self.engine.seed,
+            same_share: match self.model.fidelity {
+                Fidelity::Corrected => same_share,
+                Fidelity::Published => 0.0,
+            },
+            bgr: self.data.channels == Channels::Bgr,
+            flip: self.data.flip,
+            drop_last: false,
+            workers: self.data.workers,
+            prefetch: self.data.prefetch,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The faces of a run: their index, the same on every rank, and batches of them.
+
+use std::sync::Arc;
+
+use faces::{Index, PairBatch, PairLoader};
+use tch::Tensor;
+use train::BoxError;
+
+use super::Setting;
+use crate::options::Common;
+
+/// The index of the run's data set: built by rank 0, read by the others.
+///
+/// # Errors
+///
+/// A folder without enough readable faces; ranks that see different data.
+pub(crate) fn index(common: &Common, setting: &Setting) -> anyhow::Result<Arc<Index>> {
+    let root = common.data_root()?;
+    let (world, cache) = (&setting.world, crate::places::cache_dir());
+    let build = || Index::load_or_build(&root, &cache, world.is_main());
+    // The others list the folder while rank 0 works, but must read what it has written.
+    let index = if world.is_main() {
+        let index = build()?;
+        world.barrier()?;
+        index
+    } else {
+        world.barrier()?;
+        build()?
+    };
+    let digest = Tensor::from(index.digest() as i64).to_device(setting.device);
+    let digests = world.all_gather(&digest)?;
+    if let Some(rank) = digests.iter().position(|other| !other.equal(&digest)) {
+        anyhow::bail!(
+            "ranks {} and {rank} see different images in {}: give every machine the same data",
+            world.rank(),
+            root.display()
+        );
+    }
+    if world.is_main() {
+        tracing::info!(
+            "{}: {} people, {} images{}",
+            root.display(),
+            index.people().len(),
+            index.images().len(),
+            match index.bad() {
+                [] => String::new(),
+                bad => format!(", {} unreadable files left out", bad.len()),
+            }
+        );
+    }
+    Ok(Arc::new(index))
+}
+
+/// Pairs of faces as the engine wants them.
+pub(crate) struct Pairs(PairLoader);
+
+impl Pairs {
+    /// This rank's share of the pairs.
+    ///
+    /// # Errors
+    ///
+    /// Fewer images than ranks, options out of range.
+    pub(crate) fn new(
+        common: &Common,
+        same_share: f64,
+        index: &Arc<Index>,
+        setting: &Setting,
+    ) -> anyhow::Result<Self> {
+        let world = &setting.world;
+        let config = common.loader(same_share);
+        Ok(Self(PairLoader::new(Arc::clone(index), config, world.rank(), world.size())?))
+    }
+
+    /// Lists files that turned out unreadable, once, at the end.
+    pub(crate) fn report_bad_files(&self) {
+        for file in self.0.bad_files() {
+            tracing::warn!("unreadable image left out: {} ({})", file.path, file.reason);
+        }
+    }
+}
+
+impl train::Source for Pairs {
+    type Batch = PairBatch;
+
+    fn batches_per_epoch(&self) -> u64 {
+        self.0.batches_per_epoch()
+    }
+
+    fn epoch<'a>(
+        &'a mut self,
+        epoch: u64,
+        first_batch: u64,
+    ) -> Result<Box<dyn Iterator<Item = Result<PairBatch, BoxError>> + 'a>, BoxError> {
+        let batches = self.0.epoch(epoch, first_batch);
+        Ok(Box::new(batches.map(|batch| batch.map_err(BoxError::from))))
+    }
+}

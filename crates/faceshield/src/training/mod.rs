@@ -1,0 +1,8 @@
+//! From options to a training run: ranks, data, encoder, statistics, stages.
+
+pub(crate) mod data;
+mod setting;
+pub(crate) mod stages;
+pub(crate) mod statistics;
+
+pub(crate) use setting::Setting;

@@ -1,0 +1,134 @@
+//! Layer statistics of a data set: given, found in the cache, or computed by all ranks
+//! together and cached.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use encoder::{FrozenEncoder, Origin, Stats, StatsAccumulator};
+use faces::Index;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::Setting;
+use crate::options::{Channels, Common};
+
+/// Images per pass through the encoder.
+const BATCH: usize = 8;
+/// Raised when the same inputs give other statistics.
+const VERSION: u32 = 1;
+
+/// The statistics that the options ask for.
+///
+/// # Errors
+///
+/// A file that does not fit the model; no readable image; a lost rank.
+pub(crate) fn load_or_compute(
+    common: &Common,
+    index: &Index,
+    encoder: &FrozenEncoder,
+    setting: &Setting,
+) -> anyhow::Result<Stats> {
+    let model = &common.model;
+    if !common.encoder.stats_file.is_empty() {
+        let path = Path::new(&common.encoder.stats_file);
+        return Ok(Stats::read(path, model, common.encoder.stats_are)?);
+    }
+    let file = cache_file(common, index, encoder)?;
+    let cached = Stats::read(&file, model, Default::default());
+    if setting.all_agree(cached.is_ok())? {
+        if setting.world.is_main() {
+            tracing::info!("layer statistics from {}", file.display());
+        }
+        return Ok(cached?);
+    }
+    let stats = compute(common, index, encoder, setting)?;
+    if setting.world.is_main()
+        && let Err(error) = write(&stats, &file, common)
+    {
+        // A read-only disk costs the next run some time.
+        tracing::warn!("cannot keep the layer statistics: {error}; going on without");
+    }
+    Ok(stats)
+}
+
+/// Writes statistics to a file of their own, making its folder.
+///
+/// # Errors
+///
+/// When the disk refuses.
+pub(crate) fn write(stats: &Stats, file: &Path, common: &Common) -> anyhow::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(stats.write(file, &format!("{} ({} images)", common.data.data, stats.images))?)
+}
+
+/// Measures every image once; the ranks share the images out and merge.
+///
+/// # Errors
+///
+/// No readable image; a lost rank; a stop asked for.
+pub(crate) fn compute(
+    common: &Common,
+    index: &Index,
+    encoder: &FrozenEncoder,
+    setting: &Setting,
+) -> anyhow::Result<Stats> {
+    let world = &setting.world;
+    let size = u32::try_from(common.model.image_size)?;
+    let bgr = common.data.channels == Channels::Bgr;
+    let mine: Vec<PathBuf> = (world.rank()..index.images().len())
+        .step_by(world.size())
+        .filter_map(|i| index.path(i))
+        .collect();
+    let bar = crate::commands::data::bar("layer statistics");
+    bar.set_length(mine.len() as u64);
+    if world.is_main() {
+        tracing::info!("layer statistics over {} images", index.images().len());
+    } else {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let mut sums = StatsAccumulator::new(&common.model, setting.device);
+    for paths in mine.chunks(BATCH) {
+        setting.check_stop()?;
+        let read: Vec<_> = paths.par_iter().map(|path| faces::read_image(path, size)).collect();
+        let mut images = Vec::with_capacity(read.len());
+        for image in read {
+            match image {
+                Ok(image) => images.push(image),
+                Err(error) => tracing::warn!("{error}; left out of the statistics"),
+            }
+        }
+        if !images.is_empty() {
+            sums.add(encoder, &faces::to_tensor(&images, bgr)?.to_device(setting.device));
+        }
+        bar.inc(paths.len() as u64);
+    }
+    bar.finish_and_clear();
+    let stats = sums.merge_ranks(world)?.finish()?;
+    // As they will be read back from the cache: a resumed run must see the same numbers.
+    Ok(Stats::from_state(&stats.state(), &common.model, Path::new("layer statistics"))?)
+}
+
+/// The cache file for exactly this data, model and encoder.
+fn cache_file(common: &Common, index: &Index, encoder: &FrozenEncoder) -> anyhow::Result<PathBuf> {
+    let weights = match encoder.origin() {
+        Origin::Random(seed) => format!("random {seed}"),
+        Origin::File(path) => {
+            let bytes = std::fs::read(path);
+            hex(&Sha256::digest(bytes.with_context(|| format!("cannot read {}", path.display()))?))
+        }
+    };
+    let what = format!(
+        "{VERSION}\n{}\n{:?}\n{}\n{weights}",
+        index.key(),
+        common.model,
+        common.data.channels.name()
+    );
+    let sum = hex(&Sha256::digest(what.as_bytes()));
+    Ok(crate::places::cache_dir().join(format!("statistics-{}.safetensors", &sum[..16])))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,134 @@
+//! `faceshield launch`: ranks started, stopped together, none left behind.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Place, TINY};
+
+/// Long enough for anything here on a busy machine; only a broken test waits so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A training run of two ranks that would go on for hours.
+fn endless(place: &Place) -> Child {
+    place.faces(4, 1);
+    let mut command = place.faceshield();
+    command.args(["launch", "--nproc-per-node", "2", "--log-dir", "logs", "--", "train", "fse"]);
+    command.args(TINY).args(["--data", "faces", "--set", "epochs=100000"]);
+    command.args(["--set", "preview_every=0", "--set", "log_every=1"]);
+    let log = std::fs::File::create(place.path("stderr")).unwrap();
+    command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// Waits until `ready`, else fails with the launcher's output.
+fn wait_for<T>(place: &Place, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: {}", said(place));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn said(place: &Place) -> String {
+    std::fs::read_to_string(place.path("stderr")).unwrap()
+}
+
+fn training(place: &Place) {
+    wait_for(place, "no step was done", || said(place).contains("step 1:").then_some(()));
+}
+
+fn ended(place: &Place, launcher: &mut Child) -> Option<i32> {
+    wait_for(place, "the launcher did not end", || launcher.try_wait().unwrap()).code()
+}
+
+/// Processes whose parent is `parent` and that are no zombies.
+fn children(parent: u32) -> Vec<u32> {
+    let list = format!("/proc/{parent}/task/{parent}/children");
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn running(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// The process among `ranks` that is rank `rank`.
+fn which(ranks: &[u32], rank: usize) -> u32 {
+    let wanted = format!("RANK={rank}");
+    let is = |pid: &&u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        environment.split(|&byte| byte == 0).any(|entry| entry == wanted.as_bytes())
+    };
+    *ranks.iter().find(is).unwrap()
+}
+
+#[test]
+fn a_killed_rank_is_named_and_the_other_stopped() {
+    let place = Place::new();
+    let mut launcher = endless(&place);
+    training(&place);
+    let ranks = children(launcher.id());
+    assert_eq!(ranks.len(), 2);
+    signal("KILL", which(&ranks, 1));
+    assert_eq!(ended(&place, &mut launcher), Some(1));
+    let text = said(&place);
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("error: rank 1 was ended by SIGKILL"), "{text}");
+    assert!(last.contains("logs/rank_1.log"), "{text}");
+    assert!(!ranks.iter().any(|&rank| running(rank)));
+}
+
+#[test]
+fn sigint_reaches_the_ranks_which_save_and_end() {
+    let place = Place::new();
+    let mut launcher = endless(&place);
+    training(&place);
+    let ranks = children(launcher.id());
+    signal("INT", launcher.id());
+    assert_eq!(ended(&place, &mut launcher), Some(1));
+    let text = said(&place);
+    assert!(text.lines().last().unwrap().contains("stopped by SIGINT"), "{text}");
+    assert!(!ranks.iter().any(|&rank| running(rank)));
+    let saved = std::fs::read_dir(place.path("checkpoints_FSE")).unwrap();
+    let names: Vec<_> = saved.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().starts_with("step_")), "{names:?}");
+}
+
+#[test]
+fn ranks_end_when_their_launcher_is_killed() {
+    let place = Place::new();
+    let mut launcher = endless(&place);
+    training(&place);
+    let ranks = children(launcher.id());
+    launcher.kill().unwrap();
+    launcher.wait().unwrap();
+    wait_for(&place, "ranks live on", || (!ranks.iter().any(|&rank| running(rank))).then_some(()));
+}
+
+#[test]
+fn a_rank_that_fails_is_named_with_its_exit_code_and_words() {
+    let place = Place::new();
+    place.faces(2, 1);
+    let words = ["launch", "--nproc-per-node", "2", "--", "train", "fse"];
+    let words = [&words[..], &TINY, &["--data", "faces", "--set", "encoder_weights=no.pth"]];
+    let output = place.run(&words.concat());
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("error: rank "), "{text}");
+    assert!(last.contains("failed with exit code 1"), "{text}");
+    assert!(last.contains("rank_") && text.contains("no.pth: cannot be opened"), "{text}");
+    // The logs lie where the run's folder is.
+    assert!(place.path("runs/demo/logs/rank_1.log").is_file());
+}

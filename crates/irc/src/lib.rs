@@ -1,0 +1,28 @@
+//! Image re-constructor (stage II): decoder, generator, discriminators and the
+//! losses that train them.
+//!
+//! Formulas and names are those of method.md §6, with the corrections of §8
+//! unless the run asks for published fidelity.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod decoder;
+mod error;
+mod generator;
+mod imagenet;
+mod layers;
+pub mod losses;
+mod patch;
+mod reconstructor;
+mod stage;
+mod xception;
+
+pub use config::{IrcConfig, IrcWeights};
+pub use decoder::Decoder;
+pub use error::Error;
+pub use generator::Generator;
+pub use layers::Mode;
+pub use patch::PatchDiscriminator;
+pub use reconstructor::Reconstructor;
+pub use stage::IrcStage;
+pub use xception::IidDiscriminator;

@@ -1,0 +1,120 @@
+//! The losses of stage II (method.md §6), each a 0-dim tensor.
+use c10d::World;
+use tch::{Kind, Tensor};
+
+use crate::Error;
+
+/// Above this similarity a pair does not count in [`negative`].
+const ALIKE: f64 = 0.3;
+/// Weight with which the discriminator wants D(Y) to look like D(Xt).
+const REPEAT: f64 = 1.1;
+
+/// Cosines of the rows of two batches [B, D] → [B].
+pub(crate) fn cosines(a: &Tensor, b: &Tensor) -> Tensor {
+    Tensor::cosine_similarity(a, b, 1, 1e-8)
+}
+
+fn mean(t: &Tensor) -> Tensor {
+    t.mean(Kind::Float)
+}
+
+fn average(parts: Vec<Tensor>) -> Tensor {
+    mean(&Tensor::stack(&parts, 0))
+}
+
+/// Image discriminator, least squares: mean over scales of
+/// ½ (MSE(D(Xt), 1) + MSE(D(Y), 0)).
+pub fn discriminator(real: &[Tensor], fake: &[Tensor]) -> Tensor {
+    let scale = |(r, f): (&Tensor, &Tensor)| (mean(&(r - 1).square()) + mean(&f.square())) * 0.5;
+    average(real.iter().zip(fake).map(scale).collect())
+}
+
+/// Generator against it: mean over scales of MSE(D(Y), 1).
+pub fn adversarial(fake: &[Tensor]) -> Tensor {
+    average(fake.iter().map(|f| mean(&(f - 1).square())).collect())
+}
+
+/// Implicit identity discriminator: −2 (mean cos(id_s, D(Xs)) + mean cos(id_t,
+/// D(Xt))) + mean |cos(id_Y, D(Y))| − 1.1 mean cos(D(Xt), D(Y)).
+pub fn implicit_identity(
+    (id_s, d_s): (&Tensor, &Tensor),
+    (id_t, d_t): (&Tensor, &Tensor),
+    (id_y, d_y): (&Tensor, &Tensor),
+) -> Tensor {
+    (mean(&cosines(id_s, d_s)) + mean(&cosines(id_t, d_t))) * -2.0 + mean(&cosines(id_y, d_y).abs())
+        - mean(&cosines(d_t, d_y)) * REPEAT
+}
+
+/// Generator against it: mean |cos(D(Xt), D(Y))|.
+pub fn implicit_adversarial(d_t: &Tensor, d_y: &Tensor) -> Tensor {
+    mean(&cosines(d_t, d_y).abs())
+}
+
+/// Mean over i of MSE(a_i, b_i).
+pub fn perceptual(a: &[Tensor], b: &[Tensor]) -> Tensor {
+    average(a.iter().zip(b).map(|(a, b)| mean(&(a - b).square())).collect())
+}
+
+/// −mean cos(E(Y), E(Xs)).
+pub fn positive(e_y: &Tensor, e_s: &Tensor) -> Tensor {
+    -mean(&cosines(e_y, e_s))
+}
+
+/// Over pairs of different enough people (cos(E(Xs), E(Xt)) < 0.3): mean
+/// (cos(E(Y), z_id(Xt)) − cos(E(Xs), E(Xt)))²; 0 when there is none.
+///
+/// The mean is over all ranks' pairs: each rank's value is scaled so that the
+/// average over ranks is that mean.
+///
+/// # Errors
+/// When another rank cannot be reached.
+pub fn negative(
+    e_y: &Tensor,
+    z_t: &Tensor,
+    e_s: &Tensor,
+    e_t: &Tensor,
+    world: &World,
+) -> Result<Tensor, Error> {
+    let between = cosines(e_s, e_t);
+    let counts = between.lt(ALIKE).to_kind(Kind::Float);
+    let total = counts.sum(Kind::Float);
+    world.all_reduce(&total, c10d::ReduceOp::Sum)?;
+    let share = total.clamp_min(1.0) / world.size() as f64;
+    let off = (cosines(e_y, z_t) - between).square();
+    Ok((off * counts).sum(Kind::Float) / share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    fn rows(values: &[[f32; 2]]) -> Tensor {
+        Tensor::from_slice(values.as_flattened()).view([-1, 2])
+    }
+
+    #[test]
+    fn negative_counts_only_pairs_of_different_people() {
+        let world = World::solo();
+        let e_s = rows(&[[1.0, 0.0], [1.0, 0.0]]);
+        let e_t = rows(&[[0.0, 1.0], [1.0, 0.1]]);
+        let e_y = rows(&[[0.6, 0.8], [0.0, 1.0]]);
+        let value = negative(&e_y, &e_t, &e_s, &e_t, &world).unwrap().double_value(&[]);
+        assert!((value - 0.64).abs() < 1e-6, "{value}");
+        let none = negative(&e_y, &e_t, &e_s, &e_s, &world).unwrap().double_value(&[]);
+        assert_eq!(none, 0.0);
+    }
+
+    #[test]
+    fn discriminator_losses_are_their_formulas() {
+        let ones = Tensor::ones([1, 1, 3, 3], (Kind::Float, Device::Cpu));
+        let half = &ones * 0.5;
+        let value = discriminator(&[half.copy(), ones.copy()], &[half.copy(), ones.copy()]);
+        // Scale 1: ½(¼ + ¼); scale 2: ½(0 + 1).
+        assert!((value.double_value(&[]) - (0.25 + 0.5) / 2.0).abs() < 1e-6);
+        assert!((adversarial(&[half]).double_value(&[]) - 0.25).abs() < 1e-6);
+        let (a, b) = (rows(&[[1.0, 0.0]]), rows(&[[-1.0, 0.0]]));
+        let iid = implicit_identity((&a, &a), (&a, &b), (&a, &b)).double_value(&[]);
+        assert!((iid - (0.0 + 1.0 - 1.1)).abs() < 1e-6, "{iid}");
+    }
+}

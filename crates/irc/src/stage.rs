@@ -1,0 +1,308 @@
+use encoder::{Fidelity, ModelConfig, normalize};
+use faces::PairBatch;
+use fse::{Extractor, Noise, PerceptualNoise, halves};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tch::{Device, Tensor, nn};
+use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term, mix};
+use weights::Tensors;
+
+use crate::reconstructor::{buffers, parameters};
+use crate::{Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, losses};
+
+const GENERATOR: &str = "generator";
+const DISCRIMINATOR: &str = "discriminator";
+const IID: &str = "iid_discriminator";
+
+/// Streams of random numbers: whether and how an identity is perturbed, and
+/// the noise of the painted face.
+const PERTURB: u64 = 1;
+const PAINTED: u64 = 2;
+
+/// Stage II: decoder, generator and both discriminators learn; encoder and
+/// separation layers are frozen.
+#[derive(Debug)]
+pub struct IrcStage {
+    extractor: Extractor,
+    reconstructor: Reconstructor,
+    discriminator: PatchDiscriminator,
+    iid: IidDiscriminator,
+    store: nn::VarStore,
+    config: IrcConfig,
+    fidelity: Fidelity,
+}
+
+/// What the frozen half gives a step, without a graph.
+struct Seen {
+    source: Tensor,
+    target: Tensor,
+    /// z_id of sources and targets.
+    z: (Tensor, Tensor),
+    /// E of sources and targets.
+    e: (Tensor, Tensor),
+    /// Perceptual parts and λ of the targets.
+    parts: Vec<Tensor>,
+    lambdas: Vec<Tensor>,
+    /// What Y's perception is compared with: P_1…P_9 of the targets.
+    perceived: Vec<Tensor>,
+}
+
+impl IrcStage {
+    /// Fresh decoder, generator and discriminators beside a trained extractor.
+    ///
+    /// # Errors
+    /// When an option makes no sense or `iid_weights` cannot be read.
+    pub fn new(
+        extractor: Extractor,
+        model: &ModelConfig,
+        config: IrcConfig,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        let device = extractor.device();
+        let reconstructor = Reconstructor::new(model, mix(seed, 0), device);
+        tch::manual_seed(mix(seed, 1) as i64);
+        let store = nn::VarStore::new(device);
+        let root = store.root();
+        let discriminator = PatchDiscriminator::new(&(&root / DISCRIMINATOR), model);
+        let iid = IidDiscriminator::new(&(&root / IID), model);
+        if !config.iid_weights.is_empty() {
+            crate::imagenet::load(&store, std::path::Path::new(&config.iid_weights))?;
+        }
+        let fidelity = model.fidelity;
+        Ok(IrcStage { extractor, reconstructor, discriminator, iid, store, config, fidelity })
+    }
+
+    /// Runs the frozen half on a batch.
+    fn see(&self, batch: &PairBatch) -> Result<Seen, Error> {
+        let _guard = tch::no_grad_guard();
+        let device = self.extractor.device();
+        let source = batch.source.to_device(device);
+        let target = batch.target.to_device(device);
+        let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
+        let separation = self.extractor.separation();
+
+        let features = self.extractor.features(&Tensor::cat(&[&source, &target], 0));
+        let all_lambdas = separation.lambdas(&features);
+        let z = separation.identity_parts(&features, &all_lambdas, &noise)?;
+        let z = two(&self.extractor.separated(&z));
+        let e = two(&self.extractor.identity(&features));
+
+        let (f_s, f_t) = halves(&features);
+        let (_, lambdas) = halves(&all_lambdas);
+        let (_, noise) = noise.halves();
+        let kind = match self.fidelity {
+            Fidelity::Corrected => PerceptualNoise::DataSet,
+            Fidelity::Published => PerceptualNoise::BatchMean(&f_s),
+        };
+        let parts = separation.perceptual_parts(&f_t, &lambdas, &noise, &kind)?;
+        let mut perceived = match self.fidelity {
+            Fidelity::Corrected => separation.perceived(&f_t, &lambdas),
+            Fidelity::Published => parts.iter().map(Tensor::shallow_clone).collect(),
+        };
+        // Index 0 stands for the images themselves.
+        perceived[0] = target.shallow_clone();
+        Ok(Seen { source, target, z, e, parts, lambdas, perceived })
+    }
+
+    /// The identity that the generator is conditioned on.
+    fn condition(&self, seen: &Seen, batch: &PairBatch, info: &StepInfo) -> Result<Tensor, Error> {
+        if self.fidelity == Fidelity::Published {
+            return Ok(seen.z.0.shallow_clone());
+        }
+        let identity = normalize(&seen.z.0);
+        let draw = mix(info.seed, PERTURB) as f64 / u64::MAX as f64;
+        if draw >= self.config.perturbed_share {
+            return Ok(identity);
+        }
+        let mechanism = dpp::Angular::new(self.config.epsilon)?;
+        let host = identity.to_device(Device::Cpu);
+        let rows = batch.items.iter().enumerate().map(|(i, item)| {
+            let row: Vec<f32> = host
+                .get(i as i64)
+                .iter::<f64>()
+                .map_or_else(|_| Vec::new(), |values| values.map(|v| v as f32).collect());
+            let mut rng = StdRng::seed_from_u64(mix(item.seed, PERTURB));
+            Ok(Tensor::from_slice(&mechanism.perturb(&row, &mut rng)?))
+        });
+        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+        Ok(Tensor::stack(&rows, 0).to_device(identity.device()))
+    }
+
+    /// What Y's perception is, to compare with [`Seen::perceived`]; and E(Y).
+    fn perceive(&self, y: &Tensor, noise: &Noise) -> Result<(Vec<Tensor>, Tensor), Error> {
+        let separation = self.extractor.separation();
+        let features = self.extractor.features(y);
+        let e = self.extractor.identity(&features);
+        let lambdas = separation.lambdas(&features);
+        let mut perceived = match self.fidelity {
+            Fidelity::Corrected => separation.perceived(&features, &lambdas),
+            // The published code mixes Y's *normalised* features with the mean
+            // of its raw ones.
+            Fidelity::Published => {
+                let normalised = separation.readouts(&features);
+                let kind = PerceptualNoise::BatchMean(&features);
+                separation.perceptual_parts(&normalised, &lambdas, noise, &kind)?
+            }
+        };
+        perceived[0] = y.shallow_clone();
+        Ok((perceived, e))
+    }
+
+    fn group(&self, name: &'static str) -> Group {
+        let prefix = format!("{name}.");
+        let mine = |(name, _): &(String, Tensor)| name.starts_with(&prefix);
+        let parameters = parameters(&self.store).into_iter().filter(mine).collect();
+        Group { name, parameters, betas: (0.5, 0.999) }
+    }
+}
+
+impl Stage for IrcStage {
+    type Batch = PairBatch;
+
+    fn name(&self) -> &'static str {
+        "irc"
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        let parameters = self.reconstructor.trainable();
+        vec![
+            self.group(DISCRIMINATOR),
+            self.group(IID),
+            Group { name: GENERATOR, parameters, betas: (0.9, 0.999) },
+        ]
+    }
+
+    fn state(&self) -> Tensors {
+        let mut state = self.extractor.state();
+        state.extend(self.reconstructor.state());
+        state.extend(self.store.variables());
+        state
+    }
+
+    fn buffers(&self) -> Vec<Tensor> {
+        let mut all = self.reconstructor.state();
+        all.extend(self.store.variables());
+        buffers(&all)
+    }
+
+    fn step(
+        &mut self,
+        batch: &PairBatch,
+        optim: &mut Optimizers<'_>,
+        info: &StepInfo,
+    ) -> Result<Losses, BoxError> {
+        let world = optim.world();
+        let mode = if self.config.sync_batch_norm { Mode::Synced(world) } else { Mode::Train };
+        let seen = self.see(batch)?;
+        let identity = self.condition(&seen, batch, info)?;
+        let seeds = batch.items.iter().map(|item| mix(item.seed, PAINTED)).collect();
+        let noise = Noise::Seeded(seeds);
+        let w = &self.config.loss;
+        let mut report = Report::default();
+
+        let (y, perceived, e_y) = optim.record(GENERATOR, || -> Result<_, Error> {
+            let (parts, lambdas) = (&seen.parts, &seen.lambdas);
+            let y = self.reconstructor.paint(&identity, &seen.target, parts, lambdas, mode)?;
+            let (perceived, e_y) = self.perceive(&y, &noise)?;
+            Ok((y, perceived, e_y))
+        })?;
+        let fake = y.detach();
+
+        optim.minimize(DISCRIMINATOR, || {
+            let real = self.discriminator.forward(&seen.target, mode)?;
+            let loss = losses::discriminator(&real, &self.discriminator.forward(&fake, mode)?);
+            Ok(report.total("D_loss", loss))
+        })?;
+
+        optim.minimize(IID, || {
+            let d_s = self.iid.forward(&seen.source, mode)?;
+            let d_t = self.iid.forward(&seen.target, mode)?;
+            let d_y = self.iid.forward(&fake, mode)?;
+            let loss = losses::implicit_identity(
+                (&seen.z.0, &d_s),
+                (&seen.z.1, &d_t),
+                (&e_y.detach(), &d_y),
+            );
+            Ok(report.total("Loss_IID", loss))
+        })?;
+
+        optim.minimize(GENERATOR, || {
+            let adv = losses::adversarial(&self.discriminator.forward(&y, mode)?);
+            let d_t = {
+                let _guard = tch::no_grad_guard();
+                self.iid.forward(&seen.target, mode)?
+            };
+            let iid = losses::implicit_adversarial(&d_t, &self.iid.forward(&y, mode)?);
+            let per = losses::perceptual(&perceived, &seen.perceived);
+            let neg = losses::negative(&e_y, &seen.z.1, &seen.e.0, &seen.e.1, world)?;
+            let pos = losses::positive(&e_y, &seen.e.0);
+            let total = report.term("adv", w.adv, adv)
+                + report.term("iid", w.iid, iid)
+                + report.term("per", w.per, per)
+                + report.term("neg", w.neg, neg)
+                + report.term("pos", w.pos, pos);
+            Ok(report.total("G_loss", total))
+        })?;
+        Ok(report.0)
+    }
+
+    /// Source, target, output of the first pair, in evaluation mode.
+    fn preview(&mut self, batch: &PairBatch) -> Result<Option<Tensor>, BoxError> {
+        let first = PairBatch {
+            source: batch.source.narrow(0, 0, 1),
+            target: batch.target.narrow(0, 0, 1),
+            items: batch.items[..1].to_vec(),
+        };
+        let seen = self.see(&first)?;
+        let identity = match self.fidelity {
+            Fidelity::Published => seen.z.0.shallow_clone(),
+            Fidelity::Corrected => normalize(&seen.z.0),
+        };
+        let (parts, lambdas) = (&seen.parts, &seen.lambdas);
+        let y = self.reconstructor.paint(&identity, &seen.target, parts, lambdas, Mode::Eval)?;
+        let row = Tensor::cat(&[&seen.source, &seen.target, &y], 3);
+        Ok(Some(row.get(0).to_device(Device::Cpu)))
+    }
+
+    fn scalars(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("Loss/D_loss", "D_loss"),
+            ("Loss/G_loss", "G_loss"),
+            ("Loss/L_pos", "pos"),
+            ("Loss/L_neg", "neg"),
+            ("Loss/Loss_adv", "adv"),
+            ("Loss/Loss_IID_adv", "iid"),
+            ("Loss/L_per", "per"),
+            ("Loss/Loss_IID", "Loss_IID"),
+        ]
+    }
+
+    fn images_per_batch(batch: &PairBatch) -> usize {
+        batch.items.len()
+    }
+}
+
+/// The losses of a step, noted as they are computed.
+#[derive(Default)]
+struct Report(Losses);
+
+impl Report {
+    /// Notes a term and gives it back weighted. A term that counts for nothing
+    /// is cut off its graph.
+    fn term(&mut self, name: &'static str, weight: f64, value: Tensor) -> Tensor {
+        self.0.terms.push(Term { name, weight, value: value.detach() });
+        if weight == 0.0 { value.detach() * 0.0 } else { value * weight }
+    }
+
+    fn total(&mut self, name: &'static str, value: Tensor) -> Tensor {
+        self.0.totals.push((name, value.detach()));
+        value
+    }
+}
+
+/// First and second half of a batch.
+fn two(t: &Tensor) -> (Tensor, Tensor) {
+    let pairs = t.size()[0] / 2;
+    (t.narrow(0, 0, pairs), t.narrow(0, pairs, pairs))
+}

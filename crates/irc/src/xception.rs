@@ -1,0 +1,184 @@
+use encoder::{Fidelity, ModelConfig};
+use tch::{Tensor, nn};
+
+use crate::Error;
+use crate::layers::{BatchNorm, Geometry, Mode, conv};
+
+/// A depthwise 3×3 and a pointwise convolution, no biases.
+#[derive(Debug)]
+struct Separable {
+    depthwise: nn::Conv2D,
+    pointwise: nn::Conv2D,
+}
+
+impl Separable {
+    fn new(p: nn::Path, c_in: i64, c_out: i64) -> Self {
+        let config = nn::ConvConfig {
+            padding: 1,
+            groups: c_in,
+            bias: false,
+            ws_init: nn::init::DEFAULT_KAIMING_NORMAL,
+            ..Default::default()
+        };
+        Separable {
+            depthwise: nn::conv2d(&p / "conv1", c_in, c_in, 3, config),
+            pointwise: conv(&p / "pointwise", c_in, c_out, plain(1, 1)),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.apply(&self.depthwise).apply(&self.pointwise)
+    }
+}
+
+/// An unpadded convolution without bias.
+fn plain(kernel: i64, stride: i64) -> Geometry {
+    Geometry { kernel, stride, padding: 0, bias: false }
+}
+
+/// A residual block: (ReLU, separable, norm) two or three times, then pooling
+/// where the stride is 2.
+#[derive(Debug)]
+struct Block {
+    steps: Vec<(Separable, BatchNorm)>,
+    relu_first: bool,
+    stride: i64,
+    skip: Option<(nn::Conv2D, BatchNorm)>,
+}
+
+struct BlockShape {
+    c_in: i64,
+    c_out: i64,
+    steps: i64,
+    stride: i64,
+    relu_first: bool,
+    grow_first: bool,
+}
+
+impl Block {
+    fn new(p: nn::Path, shape: &BlockShape) -> Self {
+        let &BlockShape { c_in, c_out, steps, stride, relu_first, grow_first } = shape;
+        let rep = &p / "rep";
+        let wide = |step: i64| if grow_first { step >= 1 } else { step >= steps };
+        let width = |step: i64| if wide(step) { c_out } else { c_in };
+        // In the published sequence every step takes three places (ReLU,
+        // convolution, norm); without the first ReLU all move up by one.
+        let place = |step: i64| 3 * step + i64::from(relu_first);
+        let step = |k: i64| {
+            let separable = Separable::new(&rep / place(k), width(k), width(k + 1));
+            (separable, BatchNorm::new(&rep / (place(k) + 1), width(k + 1)))
+        };
+        Block {
+            steps: (0..steps).map(step).collect(),
+            relu_first,
+            stride,
+            skip: (c_in != c_out || stride != 1).then(|| {
+                (
+                    conv(&p / "skip", c_in, c_out, plain(1, stride)),
+                    BatchNorm::new(&p / "skipbn", c_out),
+                )
+            }),
+        }
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+        let mut h = x.shallow_clone();
+        for (k, (separable, norm)) in self.steps.iter().enumerate() {
+            if k > 0 || self.relu_first {
+                h = h.relu();
+            }
+            h = norm.forward(&separable.forward(&h), mode)?;
+        }
+        if self.stride != 1 {
+            h = h.max_pool2d([3, 3], [self.stride; 2], [1, 1], [1, 1], false);
+        }
+        Ok(match &self.skip {
+            Some((conv, norm)) => h + norm.forward(&x.apply(conv), mode)?,
+            None => h + x,
+        })
+    }
+}
+
+/// The implicit identity discriminator `iid_discriminator`: an Xception that
+/// gives an embedding of the face (method.md §6).
+#[derive(Debug)]
+pub struct IidDiscriminator {
+    entry: [(nn::Conv2D, BatchNorm); 2],
+    blocks: Vec<Block>,
+    exit: [(Separable, BatchNorm); 2],
+    adjust: (nn::Conv2D, BatchNorm),
+    fidelity: Fidelity,
+}
+
+impl IidDiscriminator {
+    /// Builds the modules under `p / "backbone"`.
+    pub fn new(p: &nn::Path, config: &ModelConfig) -> Self {
+        let p = p / "backbone";
+        let w = |published| config.width(published);
+        let mut shapes = Vec::new();
+        let mut shape = |c_in, c_out, steps, stride, relu_first, grow_first| {
+            let (c_in, c_out) = (w(c_in), w(c_out));
+            shapes.push(BlockShape { c_in, c_out, steps, stride, relu_first, grow_first });
+        };
+        shape(64, 128, 2, 2, false, true);
+        shape(128, 256, 2, 2, true, true);
+        shape(256, 728, 2, 2, true, true);
+        for _ in 4..=11 {
+            shape(728, 728, 3, 1, true, true);
+        }
+        shape(728, 1024, 2, 2, true, false);
+        let norm = |name: &str, width| BatchNorm::new(&p / name, w(width));
+        let adjust = &p / "adjust_channel";
+        IidDiscriminator {
+            entry: [
+                (conv(&p / "conv1", 3, w(32), plain(3, 2)), norm("bn1", 32)),
+                (conv(&p / "conv2", w(32), w(64), plain(3, 1)), norm("bn2", 64)),
+            ],
+            blocks: shapes
+                .iter()
+                .enumerate()
+                .map(|(k, shape)| Block::new(&p / format!("block{}", k + 1), shape))
+                .collect(),
+            exit: [
+                (Separable::new(&p / "conv3", w(1024), w(1536)), norm("bn3", 1536)),
+                (Separable::new(&p / "conv4", w(1536), w(2048)), norm("bn4", 2048)),
+            ],
+            adjust: (
+                conv(
+                    &adjust / 0,
+                    w(2048),
+                    config.embedding(),
+                    Geometry { bias: true, ..plain(1, 1) },
+                ),
+                BatchNorm::new(&adjust / 1, config.embedding()),
+            ),
+            fidelity: config.fidelity,
+        }
+    }
+
+    /// The implicit identity D(X): [B, 3, S, S] → [B, 512].
+    ///
+    /// Published fidelity takes it behind a ReLU (never negative), corrected
+    /// before.
+    ///
+    /// # Errors
+    /// When another rank fails while statistics are synchronised.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+        let mut h = images.shallow_clone();
+        for (conv, norm) in &self.entry {
+            h = norm.forward(&h.apply(conv), mode)?.relu();
+        }
+        for block in &self.blocks {
+            h = block.forward(&h, mode)?;
+        }
+        let [(conv3, bn3), (conv4, bn4)] = &self.exit;
+        h = bn3.forward(&conv3.forward(&h), mode)?.relu();
+        h = bn4.forward(&conv4.forward(&h), mode)?;
+        let (adjust, norm) = &self.adjust;
+        h = norm.forward(&h.apply(adjust), mode)?;
+        if self.fidelity == Fidelity::Published {
+            h = h.relu();
+        }
+        Ok(h.mean_dim(&[2i64, 3][..], false, None))
+    }
+}

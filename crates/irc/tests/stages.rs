@@ -1,0 +1,165 @@
+//! Both stages on a narrow model: every trained tensor moves, nothing else
+//! does, and every size the model exists for fits together.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use c10d::World;
+use encoder::{Fidelity, FrozenEncoder, ModelConfig, StatsAccumulator};
+use faces::{PairBatch, PairItem};
+use fse::{Extractor, FseConfig, FseStage};
+use irc::{IrcConfig, IrcStage, Mode, Reconstructor};
+use tch::{Device, Kind, Tensor};
+use train::{Optimizers, Stage, StepInfo};
+use weights::Tensors;
+
+fn model(image_size: i64, fidelity: Fidelity) -> ModelConfig {
+    ModelConfig { image_size, width_divisor: 16, fidelity }
+}
+
+fn batch(config: &ModelConfig, seed: u64) -> PairBatch {
+    tch::manual_seed(seed as i64);
+    let side = config.image_size;
+    let images = || Tensor::rand([2, 3, side, side], (Kind::Float, Device::Cpu)) * 2 - 1;
+    let item = |k: u64| PairItem {
+        position: k,
+        source: k as usize,
+        target: 2 + k as usize,
+        same: false,
+        seed: seed * 100 + k,
+    };
+    PairBatch { source: images(), target: images(), items: vec![item(0), item(1)] }
+}
+
+fn extractor(config: &ModelConfig) -> Extractor {
+    let encoder = FrozenEncoder::random(config, 1, Device::Cpu);
+    let mut stats = StatsAccumulator::new(config, Device::Cpu);
+    stats.add(&encoder, &batch(config, 9).source);
+    stats.add(&encoder, &batch(config, 9).target);
+    Extractor::new(config, encoder, &stats.finish().unwrap(), 1.0, 2, Device::Cpu)
+}
+
+fn info(step: u64) -> StepInfo {
+    let (epoch, batch, seed) = (0, step, step + 40);
+    StepInfo { epoch, batch, step, seed, log_due: true, preview_due: true }
+}
+
+fn copy(state: &Tensors) -> Tensors {
+    state.iter().map(|(name, tensor)| (name.clone(), tensor.detach().copy())).collect()
+}
+
+/// Runs two steps; returns the names of all tensors that changed.
+fn changed<S: Stage<Batch = PairBatch>>(stage: &mut S, config: &ModelConfig) -> Vec<String> {
+    let world = World::solo();
+    let before = copy(&stage.state());
+    let mut optim = Optimizers::new(&world, stage.groups(), 1.0).unwrap();
+    for step in 0..2 {
+        optim.begin_step(1e-3);
+        let losses = stage.step(&batch(config, step), &mut optim, &info(step)).unwrap();
+        for term in &losses.terms {
+            assert!(term.value.double_value(&[]).is_finite(), "{}", term.name);
+        }
+        for (tag, name) in stage.scalars() {
+            let known = losses.totals.iter().any(|(total, _)| total == name)
+                || losses.terms.iter().any(|term| term.name == *name);
+            assert!(known, "{tag} shows {name}, which the step did not return");
+        }
+        assert!(optim.skipped().is_empty());
+    }
+    let picture = tch::no_grad(|| stage.preview(&batch(config, 3))).unwrap().unwrap();
+    assert_eq!(picture.size(), [3, config.image_size, 3 * config.image_size]);
+    let after = stage.state();
+    before.iter().filter(|(name, old)| !after[*name].equal(old)).map(|(n, _)| n.clone()).collect()
+}
+
+#[test]
+fn stage_one_moves_the_separation_layers_and_nothing_else() {
+    for fidelity in [Fidelity::Corrected, Fidelity::Published] {
+        let config = model(256, fidelity);
+        let extractor = extractor(&config);
+        let mut expected: Vec<String> = extractor.trainable().into_iter().map(|p| p.0).collect();
+        expected.sort();
+        let painted = config.clone();
+        let painter: fse::PainterFactory =
+            Box::new(move || Box::new(Reconstructor::new(&painted, 3, Device::Cpu)));
+        let mut stage = FseStage::new(extractor, FseConfig::default(), Some(painter)).unwrap();
+        let changed = changed(&mut stage, &config);
+        // Their loss has no way to layer 0 but identity retention, which has one.
+        assert_eq!(changed, expected, "{fidelity}");
+    }
+}
+
+#[test]
+fn stage_two_moves_generator_decoder_and_discriminators_and_nothing_else() {
+    for fidelity in [Fidelity::Corrected, Fidelity::Published] {
+        let config = model(256, fidelity);
+        let mut stage =
+            IrcStage::new(extractor(&config), &config, IrcConfig::default(), 5).unwrap();
+        let changed = changed(&mut stage, &config);
+        let unused = |name: &String| {
+            name.starts_with("se.")
+                || name.starts_with("encoder.")
+                || name.starts_with("stats.")
+                || name.starts_with("G.deconv.")
+        };
+        let expected: Vec<String> = stage.state().into_keys().filter(|n| !unused(n)).collect();
+        assert_eq!(changed, expected, "{fidelity}");
+    }
+}
+
+#[test]
+fn an_extractor_comes_back_from_its_checkpoint_state() {
+    let config = model(256, Fidelity::Corrected);
+    let first = extractor(&config);
+    let state = copy(&first.state());
+    let path = std::path::Path::new("model.safetensors");
+    let second = Extractor::from_state(&state, &config, path, Device::Cpu).unwrap();
+    for (name, tensor) in second.state() {
+        assert!(tensor.equal(&state[&name]), "{name}");
+    }
+    let mut short = copy(&state);
+    short.remove("se.iba_3.conv1.weight");
+    let error = Extractor::from_state(&short, &config, path, Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("se.iba_3.conv1.weight") && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn every_image_size_paints_an_image_of_its_size() {
+    let _guard = tch::no_grad_guard();
+    for size in [256, 512, 1024] {
+        let config = model(size, Fidelity::Corrected);
+        let shapes = config.feature_shapes();
+        let part = |i: usize| {
+            Tensor::rand([1, shapes[i].0, shapes[i].1, shapes[i].1], (Kind::Float, Device::Cpu))
+        };
+        let parts: Vec<Tensor> = (0..10).map(part).collect();
+        let image = Tensor::rand([1, 3, size, size], (Kind::Float, Device::Cpu));
+        let identity = Tensor::rand([1, config.embedding()], (Kind::Float, Device::Cpu));
+        let painter = Reconstructor::new(&config, 1, Device::Cpu);
+        let y = painter.paint(&identity, &image, &parts, &parts, Mode::Eval).unwrap();
+        assert_eq!(y.size(), [1, 3, size, size]);
+        let names: Vec<String> = painter.state().into_keys().collect();
+        let has = |name: &str| names.iter().any(|n| n == name);
+        assert_eq!(has("G.AADBlk_8.conv1.weight"), size == 1024);
+        assert_eq!(has("decoder.deconv7.deconv.weight"), size == 1024);
+        assert_eq!(has("G.AADBlk8.conv2.weight"), size != 1024);
+    }
+}
+
+/// Sizes the published model states: 14.2 M, 67.2 M, 121.5 M, 8.3 M, 21.9 M.
+#[test]
+fn full_width_has_the_published_number_of_weights() {
+    let count = |state: &Tensors, prefix: &str| -> f64 {
+        let own = state.iter().filter(|(name, _)| name.starts_with(prefix));
+        own.map(|(_, tensor)| tensor.numel() as f64).sum::<f64>() / 1e6
+    };
+    let config = ModelConfig::default();
+    let painter = Reconstructor::new(&config, 1, Device::Cpu).state();
+    assert!((count(&painter, "decoder.") - 67.2).abs() < 0.05, "{}", count(&painter, "decoder."));
+    assert!((count(&painter, "G.") - 121.5).abs() < 0.05, "{}", count(&painter, "G."));
+    drop(painter);
+    let store = tch::nn::VarStore::new(Device::Cpu);
+    let _d = irc::PatchDiscriminator::new(&(store.root() / "d"), &config);
+    let _i = irc::IidDiscriminator::new(&(store.root() / "i"), &config);
+    let state: Tensors = store.variables().into_iter().collect();
+    assert!((count(&state, "d.") - 8.3).abs() < 0.05, "{}", count(&state, "d."));
+    assert!((count(&state, "i.") - 21.9).abs() < 0.05, "{}", count(&state, "i."));
+}

@@ -1,0 +1,153 @@
+//! `manifest.json`: what a checkpoint is and how to tell that it is whole.
+
+use super::MANIFEST;
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// The version of the layout that this code writes and reads.
+pub const FORMAT: u32 = 1;
+/// No honest manifest is larger; a larger one is not read.
+const LARGEST: u64 = 4 << 20;
+
+/// What a checkpoint is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the layout, [`FORMAT`].
+    pub format: u32,
+    /// The stage that was trained.
+    pub stage: String,
+    /// Steps done; the next step has this number.
+    pub step: u64,
+    /// Epoch of the next step, from 0.
+    pub epoch: u64,
+    /// Batch of the next step within its epoch, from 0.
+    pub batch: u64,
+    /// Ranks that wrote it; each has a file of its own.
+    pub world_size: usize,
+    /// Pairs per step and rank.
+    pub batch_size: usize,
+    /// The run's seed.
+    pub seed: u64,
+    /// Which of the method's variants trained it.
+    pub fidelity: String,
+    /// Non-finite steps so far, and in a row up to now.
+    pub bad_steps: BadSteps,
+    /// The resolved configuration.
+    pub configuration: toml::Table,
+    /// Every file but this one.
+    pub files: BTreeMap<String, FileSum>,
+    /// SHA-256 of this file's text with this value left empty.
+    pub checksum: String,
+}
+
+/// Counts of non-finite steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadSteps {
+    /// In the whole run.
+    pub total: u64,
+    /// Up to the last step without a good one between them.
+    pub in_a_row: u64,
+}
+
+/// Size and sum of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSum {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+impl FileSum {
+    /// Reads a file through.
+    pub(super) fn of(path: &Path) -> Result<Self, Error> {
+        let mut file = File::open(path).map_err(Error::file("read", path))?;
+        let mut sum = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut size = 0;
+        loop {
+            match file.read(&mut buffer).map_err(Error::file("read", path))? {
+                0 => break,
+                n => {
+                    sum.update(&buffer[..n]);
+                    size += n as u64;
+                }
+            }
+        }
+        Ok(Self { size, sha256: hex(&sum.finalize()) })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The line with the manifest's own checksum.
+fn checksum_line(checksum: &str) -> String {
+    format!("\"checksum\": \"{checksum}\"")
+}
+
+impl Manifest {
+    /// Reads and checks the manifest of a checkpoint folder, and that its files are
+    /// there with the right sizes. The error is what is wrong with the folder.
+    pub(super) fn read(folder: &Path) -> Result<Self, String> {
+        let path = folder.join(MANIFEST);
+        let meta = path.metadata().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "it has no manifest.json: never completed".to_string(),
+            _ => format!("manifest.json: {error}"),
+        })?;
+        if meta.len() > LARGEST {
+            return Err(format!("manifest.json has {} bytes: not one of ours", meta.len()));
+        }
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| format!("manifest.json: {error}"))?;
+        // The version first: a later layout may have other fields.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let broken = |error: serde_json::Error| format!("manifest.json is damaged: {error}");
+        let version: Version = serde_json::from_str(&text).map_err(broken)?;
+        if version.format != FORMAT {
+            let format = version.format;
+            return Err(format!("its format is {format}, this program reads {FORMAT}"));
+        }
+        let manifest: Self = serde_json::from_str(&text).map_err(broken)?;
+        let unsigned = text.replacen(&checksum_line(&manifest.checksum), &checksum_line(""), 1);
+        if hex(&Sha256::digest(unsigned)) != manifest.checksum {
+            return Err("manifest.json is damaged: its checksum differs".into());
+        }
+        for (name, sum) in &manifest.files {
+            if name.contains(['/', '\\']) || name.starts_with('.') {
+                return Err(format!("manifest.json names a file outside the folder: {name:?}"));
+            }
+            match folder.join(name).metadata() {
+                Ok(meta) if meta.len() == sum.size => {}
+                Ok(meta) => {
+                    return Err(format!("{name} has {} bytes instead of {}", meta.len(), sum.size));
+                }
+                Err(error) => return Err(format!("{name}: {error}")),
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Writes and syncs the manifest into a folder, with its checksum.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+        let path = folder.join(MANIFEST);
+        let unsigned = Self { checksum: String::new(), ..self.clone() };
+        let unsigned = serde_json::to_string_pretty(&unsigned)
+            .map_err(|error| Error::checkpoint(folder, format!("manifest: {error}")))?;
+        let checksum = hex(&Sha256::digest(&unsigned));
+        let text = unsigned.replacen(&checksum_line(""), &checksum_line(&checksum), 1);
+        let mut file = File::create(&path).map_err(Error::file("write", &path))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(Error::file("write", &path))
+    }
+}

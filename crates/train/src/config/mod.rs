@@ -1,0 +1,176 @@
+//! Configuration: the engine's own keys, and how layers of files and flags become one.
+
+mod layers;
+mod schedule;
+mod source;
+
+pub use layers::Layers;
+pub use schedule::Schedule;
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use tch::{Cuda, Device};
+
+/// The engine's keys. Every stage has them beside its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// From it everything random follows.
+    pub seed: u64,
+    /// Only operations that give the same bits each time.
+    pub deterministic: bool,
+    /// Passes over the data.
+    pub epochs: u64,
+    /// Pairs per step and rank.
+    pub batch_size: usize,
+    /// Adam's learning rate (at the schedule's top).
+    pub lr: f64,
+    /// How the rate changes after the warm-up: `constant`, `linear` or `cosine` (to 0).
+    pub lr_schedule: Schedule,
+    /// Steps over which the rate first rises linearly from 0.
+    pub warmup_steps: u64,
+    /// Gradients of a group are scaled down to this L2 norm; 0 leaves them as they are.
+    pub clip_grad_norm: f64,
+    /// Steps between checkpoints; 0 saves at the end of epochs and of the run only.
+    pub checkpoint_every: u64,
+    /// Newest checkpoints that are kept; 0 keeps all.
+    pub keep_checkpoints: usize,
+    /// Steps between lines of the log and TensorBoard's scalars.
+    pub log_every: u64,
+    /// Steps between preview pictures; 0 makes none.
+    pub preview_every: u64,
+    /// Non-finite steps in a row after which the run stops.
+    pub max_bad_steps: u64,
+    /// Seconds after which a rank that does not answer is given up.
+    pub timeout_seconds: u64,
+    /// `auto`, `cpu`, `cuda` (the rank's own) or `cuda:N`.
+    pub device: String,
+    /// CPU threads per rank; 0 leaves libtorch's choice.
+    pub threads: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            deterministic: true,
+            epochs: 10,
+            batch_size: 2,
+            lr: 1e-4,
+            lr_schedule: Schedule::Constant,
+            warmup_steps: 0,
+            clip_grad_norm: 1.0,
+            checkpoint_every: 2000,
+            keep_checkpoints: 0,
+            log_every: 100,
+            preview_every: 100,
+            max_bad_steps: 10,
+            timeout_seconds: 120,
+            device: "auto".into(),
+            threads: 0,
+        }
+    }
+}
+
+impl Config {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// Names the first key that is out of range.
+    pub fn validate(&self) -> Result<(), Error> {
+        let rules = [
+            (self.epochs > 0, "epochs must be at least 1"),
+            (self.batch_size > 0, "batch_size must be at least 1"),
+            (self.lr.is_finite() && self.lr > 0.0, "lr must be a positive number"),
+            (
+                self.clip_grad_norm.is_finite() && self.clip_grad_norm >= 0.0,
+                "clip_grad_norm must be a positive number, or 0 for no clipping",
+            ),
+            (self.log_every > 0, "log_every must be at least 1"),
+            (self.max_bad_steps > 0, "max_bad_steps must be at least 1"),
+            (self.timeout_seconds > 0, "timeout_seconds must be at least 1"),
+            (
+                self.threads <= 4096,
+                "threads must be at most 4096 (0 leaves the choice to libtorch)",
+            ),
+        ];
+        for (holds, rule) in rules {
+            if !holds {
+                return Err(Error::option("configuration", rule));
+            }
+        }
+        parse_device(&self.device).map(|_| ())
+    }
+
+    /// The device this rank computes on.
+    ///
+    /// # Arguments
+    /// * `local_rank` - the rank among those of this machine.
+    ///
+    /// # Errors
+    /// If CUDA is asked for and there is none, or fewer devices than ranks.
+    pub fn device(&self, local_rank: usize) -> Result<Device, Error> {
+        let found = Cuda::device_count().max(0) as usize;
+        let index = match parse_device(&self.device)? {
+            Wanted::Cpu => return Ok(Device::Cpu),
+            Wanted::Auto if found == 0 => return Ok(Device::Cpu),
+            Wanted::Auto | Wanted::Cuda => local_rank,
+            Wanted::CudaIndex(index) => index,
+        };
+        if index >= found {
+            let problem = format!(
+                "device = \"{}\" needs CUDA device {index}, but libtorch sees {found}; use \"cpu\" or start fewer ranks",
+                self.device
+            );
+            return Err(Error::option("configuration", problem));
+        }
+        Ok(Device::Cuda(index))
+    }
+}
+
+enum Wanted {
+    Auto,
+    Cpu,
+    Cuda,
+    CudaIndex(usize),
+}
+
+fn parse_device(text: &str) -> Result<Wanted, Error> {
+    match text {
+        "auto" => Ok(Wanted::Auto),
+        "cpu" => Ok(Wanted::Cpu),
+        "cuda" => Ok(Wanted::Cuda),
+        _ => text
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse().ok())
+            .map(Wanted::CudaIndex)
+            .ok_or_else(|| {
+                let problem = format!(
+                    "device must be \"auto\", \"cpu\", \"cuda\" or \"cuda:N\", not {text:?}"
+                );
+                Error::option("configuration", problem)
+            }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn ranges_are_checked_and_named() {
+        Config::default().validate().unwrap();
+        let bad = [
+            (Config { epochs: 0, ..Config::default() }, "epochs"),
+            (Config { lr: f64::NAN, ..Config::default() }, "lr"),
+            (Config { clip_grad_norm: -1.0, ..Config::default() }, "clip_grad_norm"),
+            (Config { log_every: 0, ..Config::default() }, "log_every"),
+            (Config { device: "gpu".into(), ..Config::default() }, "device"),
+        ];
+        for (config, key) in bad {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(key), "{message}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Everything that can end a run, each as one line.
+
+use crate::BoxError;
+use std::path::{Path, PathBuf};
+
+/// Why a configuration could not be resolved or a run could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key that no component knows.
+    #[error("{place}: unknown key `{key}`{}", hint(.nearest))]
+    UnknownKey {
+        /// File and line, `--set`, or the flag.
+        place: String,
+        /// The key as written.
+        key: String,
+        /// Known keys that look like it, best first.
+        nearest: Vec<String>,
+    },
+    /// A value of the wrong type or out of range.
+    #[error("{place}: {problem}")]
+    Option {
+        /// File and line, `--set`, the flag, or `configuration`.
+        place: String,
+        /// The key and what it should be.
+        problem: String,
+    },
+    /// A preset that does not exist.
+    #[error("no preset `{name}` in {folder}: choose one of {known}", folder = .folder.display())]
+    UnknownPreset {
+        /// The name as typed.
+        name: String,
+        /// The folder of presets.
+        folder: PathBuf,
+        /// Names found there.
+        known: String,
+    },
+    /// Reading or writing failed.
+    #[error("cannot {action} {path}: {source}", path = .path.display())]
+    File {
+        /// What was tried: `read`, `write`, …
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A checkpoint that cannot be used.
+    #[error("checkpoint {path}: {problem}", path = .path.display())]
+    Checkpoint {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Too many steps in a row without an update.
+    #[error(
+        "stopped at step {step}: {count} steps in a row had a non-finite loss or gradient in {groups}; \
+         lower `lr` or raise `max_bad_steps`, then resume from an earlier checkpoint (last saved: {saved})"
+    )]
+    NonFinite {
+        /// Step of the last of them.
+        step: u64,
+        /// How many.
+        count: u64,
+        /// Groups that were skipped in the last one.
+        groups: String,
+        /// The newest checkpoint.
+        saved: String,
+    },
+    /// A stage failed.
+    #[error("stage {stage}, step {step}: {source}")]
+    Stage {
+        /// Its name.
+        stage: &'static str,
+        /// At which step.
+        step: u64,
+        /// Its own error.
+        source: BoxError,
+    },
+    /// The data failed.
+    #[error("data, epoch {epoch}, batch {batch}: {problem}")]
+    Data {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Batch, from 0.
+        batch: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another rank could not do its part.
+    #[error("rank {rank} could not {action}; its own log says why")]
+    OtherRank {
+        /// The first such rank.
+        rank: usize,
+        /// What all ranks were doing.
+        action: &'static str,
+    },
+    /// A stage's groups or a call of it are wrong.
+    #[error("group `{group}`: {problem}")]
+    Group {
+        /// The group's name.
+        group: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Communication between ranks failed.
+    #[error(transparent)]
+    World(#[from] c10d::Error),
+    /// Reading or writing tensors failed.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// libtorch refused an operation.
+    #[error("libtorch: {}", first_line(.0))]
+    Tensor(#[from] tch::TchError),
+}
+
+impl Error {
+    /// For `map_err`: reading or writing `path` failed.
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// A checkpoint that cannot be used.
+    pub(crate) fn checkpoint(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
+        Self::Checkpoint { path: path.as_ref().to_path_buf(), problem: problem.into() }
+    }
+
+    /// An option that cannot be used.
+    pub(crate) fn option(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Option { place: place.into(), problem: problem.into() }
+    }
+}
+
+fn hint(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        [one] => format!("; did you mean `{one}`?"),
+        many => format!(
+            "; did you mean one of {}?",
+            many.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+/// libtorch's messages end in a C++ stack trace; the first line says what happened.
+fn first_line(error: &tch::TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_string()
+}

@@ -1,0 +1,261 @@
+//! `metrics.jsonl`: one line per step, written by rank 0.
+//!
+//! Losses stay on the device until the log is due. Then all ranks average what they
+//! have gathered in one all-reduce and read it once.
+
+use crate::{Error, Losses, StepInfo};
+use c10d::{ReduceOp, World};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// One line. A number that is not finite is written as `null`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Line {
+    pub(crate) stage: &'static str,
+    pub(crate) epoch: u64,
+    pub(crate) batch: u64,
+    pub(crate) step: u64,
+    /// Terms before their weights, and totals; averaged over ranks.
+    pub(crate) losses: BTreeMap<&'static str, f64>,
+    pub(crate) lr: f64,
+    /// Per group, before clipping.
+    pub(crate) grad_norm: BTreeMap<&'static str, f64>,
+    pub(crate) step_seconds: f64,
+    /// Of all ranks together.
+    pub(crate) images_per_second: f64,
+    pub(crate) peak_memory_mb: f64,
+    /// Names of the terms among `losses`.
+    #[serde(skip)]
+    pub(crate) terms: Vec<&'static str>,
+    /// Whether the step also goes to the dashboard.
+    #[serde(skip)]
+    pub(crate) log_due: bool,
+    #[serde(skip)]
+    pub(crate) wall_time: f64,
+}
+
+/// What is known on the host right after a step.
+pub(crate) struct Timing {
+    pub(crate) lr: f64,
+    pub(crate) seconds: f64,
+    pub(crate) images: usize,
+}
+
+/// Steps gathered since the last flush, and the file.
+pub(crate) struct Metrics {
+    stage: &'static str,
+    device: Device,
+    pending: Vec<(Line, Vec<Tensor>)>,
+    file: Option<(PathBuf, BufWriter<File>)>,
+}
+
+impl Metrics {
+    /// On rank 0 opens `run_dir/metrics.jsonl` and drops this stage's lines from step
+    /// `from` on, which the run is about to write again.
+    pub(crate) fn open(
+        run_dir: &Path,
+        stage: &'static str,
+        from: u64,
+        world: &World,
+        device: Device,
+    ) -> Result<Self, Error> {
+        let mut file = None;
+        if world.is_main() {
+            let path = run_dir.join("metrics.jsonl");
+            drop_lines(&path, stage, from)?;
+            let opened = OpenOptions::new().create(true).append(true).open(&path);
+            file = Some((path.clone(), BufWriter::new(opened.map_err(Error::file("open", path))?)));
+        }
+        Ok(Self { stage, device, pending: Vec::new(), file })
+    }
+
+    /// Takes in a step without reading any tensor.
+    pub(crate) fn push(
+        &mut self,
+        info: &StepInfo,
+        losses: Losses,
+        norms: Vec<(&'static str, Tensor)>,
+        timing: &Timing,
+    ) {
+        let mut line = Line {
+            stage: self.stage,
+            epoch: info.epoch,
+            batch: info.batch,
+            step: info.step,
+            losses: BTreeMap::new(),
+            lr: timing.lr,
+            grad_norm: BTreeMap::new(),
+            step_seconds: timing.seconds,
+            images_per_second: timing.images as f64 / timing.seconds.max(1e-9),
+            peak_memory_mb: peak_memory_mb(self.device),
+            terms: losses.terms.iter().map(|term| term.name).collect(),
+            log_due: info.log_due,
+            wall_time: now(),
+        };
+        let mut values = Vec::new();
+        let terms = losses.terms.into_iter().map(|term| (term.name, term.value));
+        for (name, value) in terms.chain(losses.totals) {
+            // The number follows at the flush, in the same order.
+            if line.losses.insert(name, f64::NAN).is_none() {
+                values.push((false, name, value));
+            }
+        }
+        for (name, value) in norms {
+            line.grad_norm.insert(name, f64::NAN);
+            values.push((true, name, value));
+        }
+        // The maps are sorted by name; bring the values into that order.
+        values.sort_by_key(|(norm, name, _)| (*norm, *name));
+        self.pending.push((line, values.into_iter().map(|(_, _, value)| value).collect()));
+    }
+
+    /// Averages, reads and writes all that is pending; called by all ranks together.
+    /// Returns the lines for the dashboard.
+    pub(crate) fn flush(&mut self, world: &World) -> Result<Vec<Line>, Error> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let flat = |value: &Tensor| -> Result<Tensor, Error> {
+            Ok(value.detach().f_to_device(self.device)?.f_to_kind(Kind::Double)?.f_reshape([1])?)
+        };
+        let values: Vec<Tensor> =
+            pending.iter().flat_map(|(_, values)| values).map(flat).collect::<Result<_, _>>()?;
+        let mut numbers: Vec<f64> = Vec::new();
+        if !values.is_empty() {
+            let mut all = Tensor::f_cat(&values, 0)?;
+            if world.size() > 1 {
+                world.all_reduce(&all, ReduceOp::Sum)?;
+                all = all.f_div_scalar(world.size() as f64)?;
+            }
+            numbers = Vec::try_from(&all.f_to_device(Device::Cpu)?)?;
+        }
+
+        let mut numbers = numbers.into_iter();
+        let mut lines = Vec::with_capacity(pending.len());
+        for (mut line, _) in pending {
+            for (place, number) in
+                line.losses.values_mut().chain(line.grad_norm.values_mut()).zip(&mut numbers)
+            {
+                *place = number;
+            }
+            lines.push(line);
+        }
+        if let Some((path, file)) = &mut self.file {
+            for line in &lines {
+                let text = serde_json::to_string(line).map_err(std::io::Error::other);
+                text.and_then(|text| writeln!(file, "{text}"))
+                    .map_err(Error::file("write", &*path))?;
+            }
+            file.flush().map_err(Error::file("write", &*path))?;
+        }
+        Ok(lines)
+    }
+
+    /// Makes what has been flushed survive a power cut.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        match &self.file {
+            Some((path, file)) => file.get_ref().sync_data().map_err(Error::file("sync", path)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Rewrites a metrics file without the lines of `stage` from step `from` on, and
+/// without lines that a crash has cut short.
+fn drop_lines(path: &Path, stage: &str, from: u64) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Key {
+        stage: String,
+        step: u64,
+    }
+    let old = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::file("read", path)(error)),
+    };
+    let temporary = path.with_extension("jsonl.tmp");
+    let new = File::create(&temporary).map_err(Error::file("write", &temporary))?;
+    let mut new = BufWriter::new(new);
+    for line in old.split(b'\n') {
+        let line = line.map_err(Error::file("read", path))?;
+        let stays = serde_json::from_slice::<Key>(&line)
+            .is_ok_and(|key| key.stage != stage || key.step < from);
+        if stays {
+            new.write_all(&line)
+                .and_then(|()| new.write_all(b"\n"))
+                .map_err(Error::file("write", &temporary))?;
+        }
+    }
+    let new = new.into_inner().map_err(|error| Error::file("write", &temporary)(error.into()))?;
+    new.sync_all().map_err(Error::file("sync", &temporary))?;
+    fs::rename(&temporary, path).map_err(Error::file("rename", &temporary))
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0.0, |duration| duration.as_secs_f64())
+}
+
+/// Largest memory so far, in MB (10⁶ bytes): what libtorch allocated on a CUDA device,
+/// the resident size of the process on the CPU; 0 where the system does not tell.
+pub(crate) fn peak_memory_mb(device: Device) -> f64 {
+    if let Device::Cuda(_) = device {
+        return c10d::torch::cuda_memory(device)
+            .map_or(0.0, |memory| memory.max_allocated as f64 / 1e6);
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(0.0, |kib| kib * 1024.0 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Term;
+
+    fn step(step: u64) -> StepInfo {
+        StepInfo { epoch: 0, batch: step, step, seed: 0, log_due: true, preview_due: false }
+    }
+
+    #[test]
+    fn lines_carry_the_right_numbers_and_later_ones_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        fs::write(&path, "{\"stage\":\"fse\",\"step\":9}\n{\"stage\":\"irc\",\"step\":2}\n{\"sta")
+            .unwrap();
+        let world = World::solo();
+        let open = |from| Metrics::open(folder.path(), "irc", from, &world, Device::Cpu).unwrap();
+        let mut metrics = open(2);
+        for i in 2..5 {
+            let value = |x: f64| Tensor::from(x + i as f64);
+            let losses = Losses {
+                terms: vec![Term { name: "pos", weight: 2.0, value: value(0.5) }],
+                totals: vec![("G_loss", value(100.0)), ("D_loss", value(200.0))],
+            };
+            let norms = vec![("g", value(0.25)), ("d", value(0.125))];
+            metrics.push(&step(i), losses, norms, &Timing { lr: 0.1, seconds: 0.5, images: 4 });
+        }
+        assert_eq!(metrics.flush(&world).unwrap().len(), 3);
+        drop(open(4));
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!((&lines[0]["stage"], &lines[1]["step"]), (&"fse".into(), &2.into()));
+        let last = &lines[2];
+        assert_eq!(last["step"], 3);
+        let losses = serde_json::json!({"D_loss": 203.0, "G_loss": 103.0, "pos": 3.5});
+        assert_eq!(last["losses"], losses);
+        assert_eq!(last["grad_norm"], serde_json::json!({"d": 3.125, "g": 3.25}));
+        assert_eq!(last["images_per_second"], 8.0);
+        assert!(last["peak_memory_mb"].as_f64().unwrap() > 1.0);
+    }
+}

@@ -1,0 +1,334 @@
+//! One Adam and one gradient reducer per trainable group.
+//!
+//! Outside [`Optimizers::record`] and [`Optimizers::minimize`] the parameters of every
+//! group are frozen, so that a backward pass touches the group it is meant for and
+//! nothing else, and each reducer sees gradients of its own group only.
+
+use crate::{BoxError, Error, Group, agree};
+use c10d::{Reducer, ReducerOptions, World};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+/// Adam's ε, PyTorch's default.
+const EPSILON: f64 = 1e-8;
+
+/// The optimizers of all groups of a stage.
+pub struct Optimizers<'w> {
+    world: &'w World,
+    clip_grad_norm: f64,
+    rate: f64,
+    groups: Vec<Trained>,
+}
+
+/// A group with the state of its Adam.
+struct Trained {
+    name: &'static str,
+    names: Vec<String>,
+    parameters: Vec<Tensor>,
+    exp_avg: Vec<Tensor>,
+    exp_avg_sq: Vec<Tensor>,
+    steps: Vec<Tensor>,
+    betas: (f64, f64),
+    /// Only with more than one rank.
+    reducer: Option<Reducer>,
+    /// L2 norm of this step's averaged gradients before clipping.
+    norm: Option<Tensor>,
+    /// Whether this step's update was left out.
+    skipped: bool,
+}
+
+impl<'w> Optimizers<'w> {
+    /// Fresh Adams (m = v = 0) for the groups, whose parameters become frozen leaves.
+    ///
+    /// # Arguments
+    /// * `clip_grad_norm` - largest L2 norm of a group's gradients; 0 does not clip.
+    ///
+    /// # Errors
+    /// If two groups share a name or a group is empty; if the ranks disagree on shapes.
+    pub fn new(world: &'w World, groups: Vec<Group>, clip_grad_norm: f64) -> Result<Self, Error> {
+        let mut trained: Vec<Trained> = Vec::new();
+        for group in groups {
+            if trained.iter().any(|other| other.name == group.name) {
+                return Err(wrong(group.name, "two groups have this name"));
+            }
+            trained.push(Trained::new(world, group)?);
+        }
+        Ok(Self { world, clip_grad_norm, rate: 0.0, groups: trained })
+    }
+
+    /// The ranks of this run. Does not borrow the optimizers, so that a closure given
+    /// to [`Optimizers::minimize`] can use it.
+    pub fn world(&self) -> &'w World {
+        self.world
+    }
+
+    /// Starts a step with this learning rate.
+    pub fn begin_step(&mut self, rate: f64) {
+        self.rate = rate;
+        for group in &mut self.groups {
+            group.norm = None;
+            group.skipped = false;
+        }
+    }
+
+    /// Runs `f` with `group`'s parameters trainable: operations in it become part of
+    /// the graph that a later [`Optimizers::minimize`] of the same group goes back through.
+    ///
+    /// # Panics
+    /// If the stage has no such group: a mistake in the stage's code.
+    pub fn record<R>(&mut self, group: &str, f: impl FnOnce() -> R) -> R {
+        match self.groups.iter().find(|known| known.name == group) {
+            Some(group) => {
+                let _guard = Trainable::new(&group.parameters);
+                f()
+            }
+            None => panic!("this stage has no group `{group}`"),
+        }
+    }
+
+    /// One Adam step of `group` down the gradient of the loss that `f` returns.
+    ///
+    /// `f` and the backward pass run with only this group trainable; the gradients are
+    /// averaged over ranks, clipped together to `clip_grad_norm`, used and freed. If
+    /// loss or gradient norm is not finite on any rank, no rank updates.
+    ///
+    /// # Errors
+    /// Those of `f`; an unknown group; a loss that is no single number or does not
+    /// depend on every parameter of the group; a lost rank.
+    pub fn minimize(
+        &mut self,
+        group: &str,
+        f: impl FnOnce() -> Result<Tensor, BoxError>,
+    ) -> Result<(), BoxError> {
+        let (world, clip, rate) = (self.world, self.clip_grad_norm, self.rate);
+        let group = self
+            .groups
+            .iter_mut()
+            .find(|known| known.name == group)
+            .ok_or_else(|| wrong(group, "this stage has no such group"))?;
+        let freed = FreeGradients(group.parameters.iter().map(Tensor::shallow_clone).collect());
+        let loss = {
+            let _guard = Trainable::new(&group.parameters);
+            let loss = f()?;
+            group.backward(&loss)?;
+            group.used()?;
+            loss.detach()
+        };
+        let norm = c10d::torch::grad_norm(&group.parameters)?;
+        if agree::all_finite(world, &[&loss, &norm])? {
+            if clip > 0.0 {
+                c10d::torch::clip_grads(&group.parameters, &norm, clip)?;
+            }
+            group.adam(rate)?;
+        } else {
+            group.skipped = true;
+        }
+        group.norm = Some(norm);
+        drop(freed);
+        Ok(())
+    }
+
+    /// Names of the groups whose update was left out in this step.
+    pub fn skipped(&self) -> Vec<&'static str> {
+        self.groups.iter().filter(|group| group.skipped).map(|group| group.name).collect()
+    }
+
+    /// Gradient norms of this step before clipping: 0-dimensional, not read yet.
+    pub fn grad_norms(&self) -> Vec<(&'static str, Tensor)> {
+        let norm = |group: &Trained| Some((group.name, group.norm.as_ref()?.shallow_clone()));
+        self.groups.iter().filter_map(norm).collect()
+    }
+
+    /// Adam's state as named tensors, shallow clones: `GROUP.PARAMETER.exp_avg`,
+    /// `….exp_avg_sq` and `….step`.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        let mut state = BTreeMap::new();
+        for group in &self.groups {
+            for (i, name) in group.names.iter().enumerate() {
+                let mut put = |what: &str, tensor: &Tensor| {
+                    state.insert(format!("{}.{name}.{what}", group.name), tensor.shallow_clone());
+                };
+                put("exp_avg", &group.exp_avg[i]);
+                put("exp_avg_sq", &group.exp_avg_sq[i]);
+                put("step", &group.steps[i]);
+            }
+        }
+        state
+    }
+
+    /// Where the parameters are.
+    pub(crate) fn device(&self) -> Device {
+        self.groups.first().map_or(Device::Cpu, |group| group.parameters[0].device())
+    }
+}
+
+impl Trained {
+    fn new(world: &World, group: Group) -> Result<Self, Error> {
+        let Group { name, parameters, betas } = group;
+        let (names, parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
+        if parameters.is_empty() {
+            return Err(wrong(name, "it has no parameters"));
+        }
+        if let Some(i) = parameters.iter().position(|parameter| !parameter.is_leaf()) {
+            return Err(wrong(name, &format!("`{}` is no leaf: detach it", names[i])));
+        }
+        let zeros =
+            || parameters.iter().map(|p| p.detach().f_zeros_like()).collect::<Result<_, _>>();
+        let step = |p: &Tensor| Tensor::f_zeros([0i64; 0], (Kind::Float, p.device()));
+        let (exp_avg, exp_avg_sq) = (zeros()?, zeros()?);
+        let steps = parameters.iter().map(step).collect::<Result<_, _>>()?;
+        // Every parameter takes part in every loss (`used` sees to it), which spares the
+        // reducer a walk through the graph.
+        let options = ReducerOptions { find_unused: false, ..ReducerOptions::default() };
+        let reducer = {
+            // The reducer hooks into the graph ends of parameters, which only trainable
+            // ones have; the hooks stay while requires_grad goes off and on.
+            let _guard = Trainable::new(&parameters);
+            match world.size() {
+                1 => None,
+                _ => Some(Reducer::new(world, &parameters, &options)?),
+            }
+        };
+        let (norm, skipped) = (None, false);
+        Ok(Self {
+            name,
+            names,
+            parameters,
+            exp_avg,
+            exp_avg_sq,
+            steps,
+            betas,
+            reducer,
+            norm,
+            skipped,
+        })
+    }
+
+    fn backward(&self, loss: &Tensor) -> Result<(), Error> {
+        if loss.numel() != 1 {
+            let problem = format!("its loss must be one number, but has shape {:?}", loss.size());
+            return Err(wrong(self.name, &problem));
+        }
+        if !loss.requires_grad() {
+            return Err(wrong(self.name, "its loss does not depend on its parameters"));
+        }
+        if let Some(reducer) = &self.reducer {
+            reducer.prepare_for_backward(loss)?;
+        }
+        Ok(c10d::backward(loss)?)
+    }
+
+    /// A parameter without a gradient is a mistake in the stage, and with several ranks
+    /// its bucket of gradients would not have been averaged.
+    fn used(&self) -> Result<(), Error> {
+        match self.parameters.iter().position(|parameter| !parameter.grad().defined()) {
+            Some(i) => {
+                let problem = format!("`{}` has no part in its loss: leave it out", self.names[i]);
+                Err(wrong(self.name, &problem))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn adam(&self, rate: f64) -> Result<(), Error> {
+        let (beta1, beta2) = self.betas;
+        let adam = c10d::torch::Adam { lr: rate, beta1, beta2, eps: EPSILON, weight_decay: 0.0 };
+        Ok(c10d::torch::fused_adam_(
+            &self.parameters,
+            &self.exp_avg,
+            &self.exp_avg_sq,
+            &self.steps,
+            &adam,
+        )?)
+    }
+}
+
+/// Parameters are trainable while this lives, also if the code in between fails.
+struct Trainable<'a>(&'a [Tensor]);
+
+impl<'a> Trainable<'a> {
+    fn new(parameters: &'a [Tensor]) -> Self {
+        let guard = Self(parameters);
+        guard.switch(true);
+        guard
+    }
+
+    fn switch(&self, on: bool) {
+        for parameter in self.0 {
+            let _same = parameter.set_requires_grad(on);
+        }
+    }
+}
+
+impl Drop for Trainable<'_> {
+    fn drop(&mut self) {
+        self.switch(false);
+    }
+}
+
+/// Frees gradients at the end of a step, also of one that failed.
+struct FreeGradients(Vec<Tensor>);
+
+impl Drop for FreeGradients {
+    fn drop(&mut self) {
+        // Nothing to do about an error here; the next step would run into it again.
+        let _ = c10d::torch::zero_grads(&self.0, true);
+    }
+}
+
+fn wrong(group: &str, problem: &str) -> Error {
+    Error::Group { group: group.into(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn ones(shape: &[i64]) -> Tensor {
+        Tensor::ones(shape, (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn the_first_step_is_the_rate_and_touches_one_group() {
+        let world = World::solo();
+        let (a, b) = (ones(&[2]), ones(&[2]));
+        let group = |name, tensor: &Tensor| Group {
+            name,
+            parameters: vec![(format!("{name}.weight"), tensor.shallow_clone())],
+            betas: (0.9, 0.999),
+        };
+        let mut optim = Optimizers::new(&world, vec![group("a", &a), group("b", &b)], 1.0).unwrap();
+        optim.begin_step(0.25);
+        let y = optim.record("a", || &a * 3.0);
+        optim.minimize("a", || Ok((&y * &b).sum(Kind::Float))).unwrap();
+        // Adam's first step is the rate along the gradient's sign, whatever its size.
+        assert!(a.allclose(&(ones(&[2]) * 0.75), 1e-5, 1e-5, false));
+        assert!(b.equal(&ones(&[2])) && !b.grad().defined() && !a.grad().defined());
+        let norms = optim.grad_norms();
+        assert_eq!(norms.len(), 1);
+        assert!((f64::try_from(&norms[0].1).unwrap() - 18f64.sqrt()).abs() < 1e-5);
+        assert_eq!(f64::try_from(&optim.state()["a.a.weight.step"]).unwrap(), 1.0);
+        assert!(!a.requires_grad());
+    }
+
+    #[test]
+    fn mistakes_of_a_stage_are_named() {
+        let world = World::solo();
+        let (a, b) = (ones(&[2]), ones(&[2]));
+        let parameters =
+            || vec![("w".to_string(), a.shallow_clone()), ("v".into(), b.shallow_clone())];
+        let group = || Group { name: "a", parameters: parameters(), betas: (0.9, 0.999) };
+        assert!(Optimizers::new(&world, vec![group(), group()], 1.0).is_err());
+        let mut optim = Optimizers::new(&world, vec![group()], 1.0).unwrap();
+        let mut fails = |name: &str, f: &dyn Fn() -> Tensor, expected: &str| {
+            let message = optim.minimize(name, || Ok(f())).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        fails("c", &|| a.sum(Kind::Float), "group `c`: this stage has no such group");
+        fails("a", &|| &a * 2.0 + &b, "must be one number, but has shape [2]");
+        fails("a", &|| ones(&[]), "does not depend on its parameters");
+        fails("a", &|| a.sum(Kind::Float), "`v` has no part in its loss");
+        assert!(a.equal(&ones(&[2])) && !a.grad().defined());
+    }
+}

@@ -1,0 +1,100 @@
+//! What a run is told besides its configuration, and what it says at its end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where a run starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// The newest complete checkpoint of the stage; from the beginning if there is none.
+    #[default]
+    Auto,
+    /// From the beginning. Checkpoints of an earlier run are set aside, not deleted.
+    None,
+    /// This checkpoint folder, or the newest complete one in this folder.
+    Path(PathBuf),
+}
+
+impl FromStr for Resume {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "none" => Self::None,
+            path => Self::Path(path.into()),
+        })
+    }
+}
+
+/// Folders of a run and everything else that is not part of the method.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Holds `config.toml`, `metrics.jsonl`, TensorBoard's events and `preview/`.
+    pub run_dir: PathBuf,
+    /// Holds `checkpoints_FSE/`, `checkpoints_IRC/`, …
+    pub checkpoint_dir: PathBuf,
+    /// Where to start.
+    pub resume: Resume,
+    /// Stop (with a checkpoint) when the run has done this many steps in all,
+    /// counting those before a resume.
+    pub max_steps: Option<u64>,
+    /// The resolved configuration: saved in every checkpoint and as `config.toml`.
+    pub configuration: toml::Table,
+    /// Top-level keys of `configuration` that a checkpoint must agree with, such as
+    /// `image_size`, `width_divisor`, `fidelity`.
+    pub must_match: Vec<String>,
+    /// Which of the method's variants this is; recorded in every checkpoint.
+    pub fidelity: String,
+    /// Further entries for the header of `model.safetensors` (channel order, …).
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Asks a run to stop. Set from anywhere, a signal handler included; the ranks agree
+/// on it at the next step boundary, save a checkpoint and return.
+#[derive(Clone, Debug, Default)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// A flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for the stop.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the stop has been asked for on this rank.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// The shared flag itself, as signal handlers want it.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Steps done in all, counting those before a resume.
+    pub steps: u64,
+    /// The step a checkpoint was resumed at, if any.
+    pub resumed: Option<u64>,
+    /// Steps in which some group was skipped because of a non-finite loss or gradient.
+    pub bad_steps: u64,
+    /// Whether a [`StopFlag`] ended the run.
+    pub stopped: bool,
+    /// Whether every epoch is done (false after a stop or `max_steps`).
+    pub finished: bool,
+    /// The newest checkpoint.
+    pub checkpoint: Option<PathBuf>,
+    /// Losses of the last logged step, averaged over ranks.
+    pub losses: BTreeMap<String, f64>,
+}

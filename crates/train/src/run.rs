@@ -1,0 +1,60 @@
+//! The loop.
+
+use crate::session::Session;
+use crate::{Config, Error, Places, Source, Stage, StopFlag, Summary, agree};
+use c10d::World;
+use std::time::Instant;
+
+/// Trains `stage` on `source` until every epoch is done, `max_steps` is reached or
+/// `stop` is set on any rank; called by all ranks of `world` together.
+///
+/// Parameters of the stage must have been initialised from `config.seed` by the
+/// caller; rank 0's are used. Afterwards the newest checkpoint holds the final state.
+///
+/// # Errors
+/// Bad configuration or checkpoint, failing stage or data, `max_bad_steps` non-finite
+/// steps in a row, a full disk, a lost rank: each as one line.
+pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
+    stage: &mut S,
+    source: &mut D,
+    config: &Config,
+    world: &World,
+    places: &Places,
+    stop: &StopFlag,
+) -> Result<Summary, Error> {
+    let mut session = Session::start(stage, source.batches_per_epoch(), config, world, places)?;
+    let mut stopping = false;
+
+    while !stopping && !session.done() {
+        let epoch = session.epoch();
+        let mut batches = source
+            .epoch(epoch, session.batch())
+            .map_err(|error| session.data_error(error.to_string()))?;
+
+        while !stopping && !session.done() && session.epoch() == epoch {
+            let started = Instant::now();
+            let info = session.begin_step(stage);
+            let batch = match batches.next() {
+                Some(batch) => batch.map_err(|error| session.data_error(error.to_string()))?,
+                None => return Err(session.data_error("the epoch ended too early".into())),
+            };
+            let losses = stage
+                .step(&batch, session.optimizers(), &info)
+                .map_err(|source| Error::Stage { stage: stage.name(), step: info.step, source })?;
+            session.end_step(stage, &batch, losses, &info, started.elapsed())?;
+
+            if info.log_due {
+                session.log(stage)?;
+            }
+            if info.preview_due && world.is_main() {
+                session.preview(stage, &batch, &info)?;
+            }
+            stopping = agree::any(world, stop.is_set())?;
+            if stopping || session.checkpoint_due() {
+                session.save(stage)?;
+            }
+            session.check_bad_steps()?;
+        }
+    }
+    Ok(session.finish(stopping))
+}

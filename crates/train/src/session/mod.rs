@@ -1,0 +1,159 @@
+//! What the loop works with: position, optimizers, logs and checkpoints of one run.
+
+mod record;
+mod start;
+
+use crate::checkpoint::BadSteps;
+use crate::metrics::{Line, Metrics, Timing};
+use crate::progress::Progress;
+use crate::resume::Position;
+use crate::tensorboard::TensorBoard;
+use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Summary, mix};
+use c10d::World;
+use std::path::PathBuf;
+use std::time::Duration;
+use tch::{Device, Tensor};
+
+/// One run of one stage on this rank.
+pub(crate) struct Session<'a> {
+    config: &'a Config,
+    world: &'a World,
+    places: &'a Places,
+    device: Device,
+    folder: PathBuf,
+    /// Batches of an epoch, steps of all epochs, and where this run ends.
+    per_epoch: u64,
+    total: u64,
+    end: u64,
+    position: Position,
+    optimizers: Optimizers<'a>,
+    rate: f64,
+    /// Copies of the stage's buffers from before the step.
+    buffers: Vec<Tensor>,
+    bad: BadSteps,
+    skipped: Vec<&'static str>,
+    metrics: Metrics,
+    /// Rank 0 only.
+    board: Option<TensorBoard>,
+    progress: Progress,
+    last: Option<Line>,
+    resumed: Option<u64>,
+    /// The newest checkpoint.
+    saved: Option<PathBuf>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.position.epoch
+    }
+
+    pub(crate) fn batch(&self) -> u64 {
+        self.position.batch
+    }
+
+    /// Whether all steps of this run are done.
+    pub(crate) fn done(&self) -> bool {
+        self.position.step >= self.end || self.position.epoch >= self.config.epochs
+    }
+
+    pub(crate) fn optimizers(&mut self) -> &mut Optimizers<'a> {
+        &mut self.optimizers
+    }
+
+    pub(crate) fn data_error(&self, problem: String) -> Error {
+        Error::Data { epoch: self.position.epoch, batch: self.position.batch, problem }
+    }
+
+    /// Sets the learning rate and tells the step where it stands.
+    pub(crate) fn begin_step<S: Stage>(&mut self, stage: &S) -> StepInfo {
+        let Position { step, epoch, batch } = self.position;
+        self.rate = self.config.rate(step, self.total);
+        self.optimizers.begin_step(self.rate);
+        self.buffers = stage.buffers().iter().map(|buffer| buffer.detach().copy()).collect();
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        StepInfo {
+            epoch,
+            batch,
+            step,
+            seed: mix(self.config.seed, step),
+            log_due: due(self.config.log_every),
+            preview_due: due(self.config.preview_every),
+        }
+    }
+
+    /// Averages buffers over ranks, or takes them back if the step was skipped; keeps
+    /// the losses for the log and moves on.
+    pub(crate) fn end_step<S: Stage>(
+        &mut self,
+        stage: &S,
+        batch: &S::Batch,
+        losses: Losses,
+        info: &StepInfo,
+        elapsed: Duration,
+    ) -> Result<(), Error> {
+        self.skipped = self.optimizers.skipped();
+        let buffers = stage.buffers();
+        if self.skipped.is_empty() {
+            self.bad.in_a_row = 0;
+            if self.world.size() > 1 && !buffers.is_empty() {
+                self.world.all_reduce_mean(&buffers)?;
+            }
+        } else {
+            self.bad.in_a_row += 1;
+            self.bad.total += 1;
+            let _guard = tch::no_grad_guard();
+            for (buffer, before) in buffers.iter().zip(&self.buffers) {
+                buffer.shallow_clone().f_copy_(before)?;
+            }
+            tracing::warn!(
+                "step {}: {} not updated, a loss or gradient is not finite ({} in a row); this rank's items: {}",
+                info.step,
+                self.skipped.join(", "),
+                self.bad.in_a_row,
+                S::items(batch).join(", ")
+            );
+        }
+        let images = S::images_per_batch(batch) * self.world.size();
+        let timing = Timing { lr: self.rate, seconds: elapsed.as_secs_f64(), images };
+        self.metrics.push(info, losses, self.optimizers.grad_norms(), &timing);
+        self.position.advance(self.per_epoch);
+        self.progress.step(self.position.step);
+        Ok(())
+    }
+
+    /// Every `checkpoint_every` steps, at the end of each epoch and of the run, and
+    /// before the run stops because of bad steps.
+    pub(crate) fn checkpoint_due(&self) -> bool {
+        let every = self.config.checkpoint_every;
+        (every > 0 && self.position.step.is_multiple_of(every))
+            || self.position.batch == 0
+            || self.done()
+            || self.bad.in_a_row >= self.config.max_bad_steps
+    }
+
+    /// Ends the run if too many steps in a row were skipped.
+    pub(crate) fn check_bad_steps(&self) -> Result<(), Error> {
+        if self.bad.in_a_row < self.config.max_bad_steps {
+            return Ok(());
+        }
+        Err(Error::NonFinite {
+            step: self.position.step.saturating_sub(1),
+            count: self.bad.in_a_row,
+            groups: self.skipped.join(", "),
+            saved: self.saved.as_ref().map_or("none".into(), |path| path.display().to_string()),
+        })
+    }
+
+    pub(crate) fn finish(self, stopped: bool) -> Summary {
+        let losses = self.last.map(|line| line.losses).unwrap_or_default();
+        Summary {
+            steps: self.position.step,
+            resumed: self.resumed,
+            bad_steps: self.bad.total,
+            stopped,
+            finished: self.position.epoch >= self.config.epochs,
+            checkpoint: self.saved,
+            losses: losses.into_iter().map(|(name, x)| (name.to_string(), x)).collect(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a run leaves behind: lines, events, pictures, checkpoints.
+
+use super::Session;
+use crate::checkpoint::{self, Contents, FORMAT, Manifest, Shelf};
+use crate::metrics::Line;
+use crate::resume::{self, Position};
+use crate::tensorboard::TensorBoard;
+use crate::{Error, Stage, StepInfo, agree, preview};
+use std::collections::BTreeMap;
+
+impl Session<'_> {
+    /// Writes all pending steps to `metrics.jsonl`, those that are due to TensorBoard.
+    pub(crate) fn log<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
+        for line in self.metrics.flush(self.world)? {
+            if line.log_due {
+                if let Some(board) = &mut self.board {
+                    board.scalars(line.step, line.wall_time, scalars(stage, &line))?;
+                }
+                self.progress.logged(&line);
+            }
+            self.last = Some(line);
+        }
+        self.board.as_mut().map_or(Ok(()), TensorBoard::flush)
+    }
+
+    /// Rank 0: one picture, as a file and in TensorBoard.
+    pub(crate) fn preview<S: Stage>(
+        &mut self,
+        stage: &mut S,
+        batch: &S::Batch,
+        info: &StepInfo,
+    ) -> Result<(), Error> {
+        let name = stage.name();
+        let image = {
+            let _guard = tch::no_grad_guard();
+            stage.preview(batch)
+        };
+        let failed = |source| Error::Stage { stage: name, step: info.step, source };
+        if let Some(image) = image.map_err(failed)? {
+            let picture = preview::encode(&image)?;
+            preview::save(&self.places.run_dir, name, info.step, &picture)?;
+            if let Some(board) = &mut self.board {
+                board.picture(info.step, &format!("Preview/{name}"), &picture)?;
+                board.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves a checkpoint, all ranks together.
+    pub(crate) fn save<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
+        self.log(stage)?;
+        self.metrics.sync()?;
+        let Position { step, epoch, batch } = self.position;
+        let manifest = Manifest {
+            format: FORMAT,
+            stage: stage.name().into(),
+            step,
+            epoch,
+            batch,
+            world_size: self.world.size(),
+            batch_size: self.config.batch_size,
+            seed: self.config.seed,
+            fidelity: self.places.fidelity.clone(),
+            bad_steps: self.bad,
+            configuration: self.places.configuration.clone(),
+            files: BTreeMap::new(),
+            checksum: String::new(),
+        };
+        let mut model_metadata = self.places.metadata.clone();
+        model_metadata.insert("stage".into(), manifest.stage.clone());
+        model_metadata.insert("step".into(), step.to_string());
+        model_metadata.insert("fidelity".into(), manifest.fidelity.clone());
+        let contents = Contents {
+            manifest,
+            model: stage.state(),
+            model_metadata,
+            optimizer: self.optimizers.state(),
+            rank: resume::rank_state(self.device, &self.position)?,
+        };
+        let path = checkpoint::save(&self.folder, contents, self.world)?;
+        let kept = match self.world.is_main() {
+            true => Shelf(&self.folder).keep(self.config.keep_checkpoints),
+            false => Ok(()),
+        };
+        agree::all_ok(self.world, "delete old checkpoints", kept)?;
+        self.progress.say(&format!("step {step}: saved {}", path.display()));
+        self.saved = Some(path);
+        Ok(())
+    }
+}
+
+/// TensorBoard's numbers of a step: the published tags, every term, and how it went.
+fn scalars<S: Stage>(stage: &S, line: &Line) -> Vec<(String, f64)> {
+    let name = stage.name();
+    let published = stage.scalars().iter();
+    let mut scalars: Vec<_> = published
+        .filter_map(|(tag, loss)| Some((tag.to_string(), *line.losses.get(loss)?)))
+        .collect();
+    scalars.extend(line.terms.iter().map(|term| (format!("Term/{term}"), line.losses[term])));
+    scalars
+        .extend(line.grad_norm.iter().map(|(group, x)| (format!("GradNorm/{name}_{group}"), *x)));
+    scalars.push((format!("Rate/{name}"), line.lr));
+    scalars.push((format!("ImagesPerSecond/{name}"), line.images_per_second));
+    scalars
+}

@@ -1,0 +1,167 @@
+//! Starting: from a checkpoint or from the beginning, with everything in its place.
+
+use super::Session;
+use crate::checkpoint::{self, BadSteps, Checkpoint, Shelf};
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::resume::{self, Position};
+use crate::tensorboard::TensorBoard;
+use crate::{Config, Error, Optimizers, Places, Stage, agree, mix};
+use c10d::World;
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use tch::{Device, Tensor};
+
+impl<'a> Session<'a> {
+    pub(crate) fn start<S: Stage>(
+        stage: &S,
+        per_epoch: u64,
+        config: &'a Config,
+        world: &'a World,
+        places: &'a Places,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        if per_epoch == 0 {
+            let problem =
+                "an epoch has no batches: too few images for this batch size and number of ranks";
+            return Err(Error::Data { epoch: 0, batch: 0, problem: problem.into() });
+        }
+        let name = stage.name();
+        if config.threads > 0 {
+            tch::set_num_threads(config.threads as i32);
+        }
+        c10d::torch::set_deterministic(config.deterministic)?;
+        // Nothing in training should draw from the default generator; if something
+        // does, ranks draw different numbers.
+        tch::manual_seed(mix(config.seed, world.rank() as u64) as i64);
+
+        check_state(stage)?;
+        let mut optimizers = Optimizers::new(world, stage.groups(), config.clip_grad_norm)?;
+        let device = optimizers.device();
+        let total = config.epochs.saturating_mul(per_epoch);
+        let end = places.max_steps.map_or(total, |steps| steps.min(total));
+        let silent = !world.is_main();
+        let progress = Progress::new(name, config.epochs, per_epoch, end, silent);
+
+        let found = resume::choose(places, name, world)?;
+        let loaded = match &found {
+            Some(checkpoint) => resume::load(checkpoint, stage, &optimizers, device),
+            None => Ok(()),
+        };
+        agree::all_ok(world, "load the checkpoint", loaded)?;
+        share_from_main(stage, world, device)?;
+        optimizers.begin_step(0.0);
+        let (position, bad) = match &found {
+            Some(found) => resumed_at(found, config, world, per_epoch, &progress),
+            None => Default::default(),
+        };
+        let resumed = found.as_ref().map(|found| found.manifest().step);
+
+        let folder = checkpoint::folder(&places.checkpoint_dir, name);
+        let prepared = match world.is_main() {
+            true => prepare(places, name, &folder, resumed, &progress),
+            false => Ok(()),
+        };
+        agree::all_ok(world, "prepare the run's folders", prepared)?;
+        let opened = Metrics::open(&places.run_dir, name, position.step, world, device);
+        let metrics = agree::all_ok(world, "open the run's metrics", opened)?;
+        let board = match world.is_main() {
+            true => TensorBoard::open(&places.run_dir, name, position.step).map(Some),
+            false => Ok(None),
+        };
+        let board = agree::all_ok(world, "open the run's event file", board)?;
+        let in_folder = |found: &Checkpoint| found.path().parent() == Some(&folder);
+        let saved = found.filter(in_folder).map(|found| found.path().to_path_buf());
+        Ok(Self {
+            config,
+            world,
+            places,
+            device,
+            folder,
+            per_epoch,
+            total,
+            end,
+            position,
+            optimizers,
+            rate: 0.0,
+            buffers: Vec::new(),
+            bad,
+            skipped: Vec::new(),
+            metrics,
+            board,
+            progress,
+            last: None,
+            resumed,
+            saved,
+        })
+    }
+}
+
+/// Every trained parameter must be part of the state, or a checkpoint would lack it.
+fn check_state<S: Stage>(stage: &S) -> Result<(), Error> {
+    let state: HashSet<_> = stage.state().values().map(Tensor::data_ptr).collect();
+    for group in stage.groups() {
+        for (name, parameter) in &group.parameters {
+            if !state.contains(&parameter.data_ptr()) {
+                let problem = format!("`{name}` is missing from the stage's state");
+                return Err(Error::Group { group: group.name.into(), problem });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rank 0's state on every rank.
+fn share_from_main<S: Stage>(stage: &S, world: &World, device: Device) -> Result<(), Error> {
+    let state = stage.state();
+    let state = state.values().filter(|tensor| tensor.device() == device);
+    let state: Vec<Tensor> = state.map(Tensor::detach).collect();
+    Ok(world.broadcast_all(&state, 0)?)
+}
+
+fn resumed_at(
+    found: &Checkpoint,
+    config: &Config,
+    world: &World,
+    per_epoch: u64,
+    progress: &Progress,
+) -> (Position, BadSteps) {
+    let manifest = found.manifest();
+    let (position, changes) = Position::resumed(manifest, config, world.size(), per_epoch);
+    let Position { step, epoch, batch } = position;
+    let path = found.path().display();
+    progress.say(&format!("resuming {path} at step {step} (epoch {epoch}, batch {batch})"));
+    if !changes.is_empty() {
+        progress.say(&format!(
+            "{}: the run goes on from the same step, but will not be bitwise equal to an undisturbed one",
+            changes.join(", ")
+        ));
+    }
+    (position, manifest.bad_steps)
+}
+
+/// Rank 0: makes the folders, writes `config.toml`, tidies the stage's checkpoints.
+fn prepare(
+    places: &Places,
+    stage: &str,
+    folder: &Path,
+    step: Option<u64>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let run_dir = &places.run_dir;
+    fs::create_dir_all(run_dir).map_err(Error::file("create", run_dir))?;
+    let path = run_dir.join("config.toml");
+    // One table per stage, so that stages of one run stand side by side and the file
+    // can be given to --config.
+    let old = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+    let mut table: toml::Table = old.unwrap_or_default();
+    table.insert(stage.into(), toml::Value::Table(places.configuration.clone()));
+    let text = format!("# Resolved configuration of this run, one table per stage.\n{table}");
+    fs::write(&path, text).map_err(Error::file("write", &path))?;
+    if let Some(aside) = Shelf(folder).prepare(step)? {
+        let aside = aside.display();
+        progress.say(&format!("later checkpoints of an earlier run were moved to {aside}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! TensorBoard's event files: scalars and pictures, written by rank 0.
+//!
+//! Each stage writes files of its own (their names end in the stage's), so that two
+//! stages in one folder do not disturb each other. A run that resumes at step N first
+//! removes this stage's events from step N on from the files, so that no reader sees a
+//! step twice. A TensorBoard that is already running has those events in memory; a
+//! SessionLog START tells it to forget them. That message is about every file of the
+//! folder, so it is written only while no other stage has files there.
+
+mod messages;
+mod record;
+
+use crate::Error;
+use crate::preview::Picture;
+use messages::{Content, Event, Image, SessionLog, Summary, Value, What};
+use prost::Message;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "events.out.tfevents.";
+const SESSION_START: i32 = 1;
+
+/// The open event file of one stage.
+pub(crate) struct TensorBoard {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl TensorBoard {
+    /// Opens a new file for a run of `stage` that starts at step `from`.
+    pub(crate) fn open(folder: &Path, stage: &str, from: u64) -> Result<Self, Error> {
+        let mut alone = true;
+        for path in event_files(folder)? {
+            match path.extension().is_some_and(|extension| extension == stage) {
+                true => drop_events(&path, from as i64)?,
+                false => alone = false,
+            }
+        }
+        let time = crate::metrics::now();
+        // Readers take the files of a folder in the order of their names.
+        let name = format!("{PREFIX}{time:017.6}.{}.{stage}", std::process::id());
+        let path = folder.join(name);
+        let file = File::create_new(&path).map_err(Error::file("create", &path))?;
+        let mut new = Self { path, file: BufWriter::new(file) };
+        new.write(0, time, What::FileVersion("brain.Event:2".into()))?;
+        if from > 0 && alone {
+            let start = SessionLog { status: SESSION_START };
+            new.write(from, time, What::SessionLog(start))?;
+        }
+        new.flush()?;
+        Ok(new)
+    }
+
+    /// Adds the scalars of one step.
+    pub(crate) fn scalars(
+        &mut self,
+        step: u64,
+        wall_time: f64,
+        scalars: impl IntoIterator<Item = (String, f64)>,
+    ) -> Result<(), Error> {
+        let value = |(tag, x)| Value { tag, content: Some(Content::Scalar(x as f32)) };
+        let value = scalars.into_iter().map(value).collect();
+        self.write(step, wall_time, What::Summary(Summary { value }))
+    }
+
+    /// Adds a picture.
+    pub(crate) fn picture(&mut self, step: u64, tag: &str, picture: &Picture) -> Result<(), Error> {
+        let image = Image {
+            height: picture.height as i32,
+            width: picture.width as i32,
+            colorspace: 3,
+            encoded: picture.png.clone(),
+        };
+        let value = vec![Value { tag: tag.into(), content: Some(Content::Image(image)) }];
+        self.write(step, crate::metrics::now(), What::Summary(Summary { value }))
+    }
+
+    /// Hands everything to the system, for readers to see.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        self.file.flush().map_err(Error::file("write", &self.path))
+    }
+
+    fn write(&mut self, step: u64, wall_time: f64, what: What) -> Result<(), Error> {
+        let event = Event { wall_time, step: step as i64, what: Some(what) };
+        self.file
+            .write_all(&record::frame(&event.encode_to_vec()))
+            .map_err(Error::file("write", &self.path))
+    }
+}
+
+fn event_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::file("list", folder))? {
+        let path = entry.map_err(Error::file("list", folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(PREFIX) && !name.ends_with(".tmp") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Rewrites an event file without the events from step `from` on and without what a
+/// crash has left of its last record. A file with nothing but its version is deleted.
+fn drop_events(path: &Path, from: i64) -> Result<(), Error> {
+    let old = fs::read(path).map_err(Error::file("read", path))?;
+    let mut kept = Vec::with_capacity(old.len());
+    let mut summaries = 0;
+    let mut rest = &old[..];
+    while let Some((data, after)) = record::next(rest) {
+        let stays = match Event::decode(data).map(|event| (event.step, event.what)) {
+            Ok((_, Some(What::FileVersion(_)))) => true,
+            Ok((step, Some(What::Summary(_)))) => {
+                summaries += usize::from(step < from);
+                step < from
+            }
+            _ => false,
+        };
+        if stays {
+            kept.extend_from_slice(&rest[..rest.len() - after.len()]);
+        }
+        rest = after;
+    }
+    if summaries == 0 {
+        return fs::remove_file(path).map_err(Error::file("remove", path));
+    }
+    if kept.len() == old.len() {
+        return Ok(());
+    }
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    fs::write(&temporary, &kept).map_err(Error::file("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(Error::file("rename", &temporary))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// (stage's extension, step, tag) of all events in a folder, in reading order.
+    fn read(folder: &Path) -> Vec<(String, i64, String)> {
+        let mut seen = Vec::new();
+        for path in event_files(folder).unwrap() {
+            let stage = path.extension().unwrap().to_str().unwrap().to_string();
+            let bytes = fs::read(&path).unwrap();
+            let mut rest = &bytes[..];
+            while let Some((data, after)) = record::next(rest) {
+                let event = Event::decode(data).unwrap();
+                match event.what.unwrap() {
+                    What::FileVersion(version) => assert_eq!(version, "brain.Event:2"),
+                    What::SessionLog(_) => seen.push((stage.clone(), event.step, "START".into())),
+                    What::Summary(summary) => {
+                        for value in summary.value {
+                            seen.push((stage.clone(), event.step, value.tag));
+                        }
+                    }
+                }
+                rest = after;
+            }
+            assert!(rest.is_empty());
+        }
+        seen
+    }
+
+    fn write(folder: &Path, stage: &str, steps: std::ops::Range<u64>) {
+        let mut board = TensorBoard::open(folder, stage, steps.start).unwrap();
+        for step in steps {
+            board.scalars(step, 1.0, [("Loss/a".to_string(), step as f64)]).unwrap();
+        }
+        board.flush().unwrap();
+    }
+
+    #[test]
+    fn resuming_doubles_no_step_and_leaves_other_stages_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write(folder, "fse", 0..4);
+        // A crash in the middle of the last record.
+        let path = event_files(folder).unwrap().remove(0);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        write(folder, "fse", 2..4);
+        let event = |stage: &str, step, tag: &str| (stage.to_string(), step, tag.to_string());
+        let fse = vec![
+            event("fse", 0, "Loss/a"),
+            event("fse", 1, "Loss/a"),
+            event("fse", 2, "START"),
+            event("fse", 2, "Loss/a"),
+            event("fse", 3, "Loss/a"),
+        ];
+        assert_eq!(read(folder), fse);
+
+        write(folder, "irc", 0..2);
+        write(folder, "irc", 1..2);
+        let mut both = fse;
+        both.extend([0, 1].map(|step| event("irc", step, "Loss/a")));
+        assert_eq!(read(folder), both);
+    }
+}

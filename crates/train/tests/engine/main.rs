@@ -1,0 +1,11 @@
+//! The engine, end to end, on a toy stage with two groups.
+#![allow(clippy::unwrap_used)]
+
+mod damage;
+mod events;
+mod nonfinite;
+mod python;
+mod ranks;
+mod refusals;
+mod resume;
+mod toy;
