@@ -2,6 +2,7 @@
 #include "group.h"
 #include "shim.h"
 
+#include <c10/util/Exception.h>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include <algorithm>
@@ -42,6 +43,16 @@ class Thawed {
 
  private:
   std::vector<at::Tensor> frozen_;
+};
+
+// libtorch advises against find_unused when all parameters were used once. It is on here so
+// that a term of the loss may come and go; the advice would only puzzle.
+class NoAdvice : public c10::WarningHandler {
+  void process(const c10::Warning& warning) override {
+    if (warning.msg().rfind("find_unused_parameters=True was specified", 0) != 0) {
+      c10::WarningHandler::process(warning);
+    }
+  }
 };
 
 } // namespace
@@ -93,6 +104,8 @@ int32_t c10d_reducer_new(
 
 int32_t c10d_reducer_prepare(ShimReducer* reducer, const at::Tensor* loss) {
   return shim::guard([&] {
+    NoAdvice no_advice;
+    c10::WarningUtils::WarningHandlerGuard quiet(&no_advice);
     // Rebuilds nothing (see SteadyReducer), but throws if the pass before left a parameter
     // without a gradient, which prepare_for_backward would pass over in silence.
     reducer->reducer->rebuild_buckets();

@@ -129,7 +129,7 @@ fn unused(world: &World) {
         // params[1] takes part on rank 0 only, params[2] on none.
         let mut own = params[0].sum(Kind::Double);
         if world.is_main() {
-            own = own + params[1].sum(Kind::Double) * 3.0;
+            own += params[1].sum(Kind::Double) * 3.0;
         }
         reducer.prepare_for_backward(&own).unwrap();
         backward(&own).unwrap();

@@ -24,18 +24,20 @@ pub enum StatsMeaning {
     Raw,
 }
 
-/// Mean, spread and activity of one feature, element by element.
+/// Mean, spread and activity of one feature, element by element [C, H, W].
+///
+/// Holds the sums as a file or checkpoint does, so that a resumed run, which
+/// copies these in place, computes with what it has read.
 #[derive(Debug)]
 pub struct LayerStats {
-    /// m [C, H, W].
+    /// m.
     pub mean: Tensor,
-    /// σ [C, H, W] = √(Σ(x − m)²/(n − 1)).
-    pub std: Tensor,
-    /// 1 where the neuron is active, else 0, [C, H, W].
-    pub active: Tensor,
-    /// Σ(x − m)² and the number of images with a response, as the file holds them.
+    /// Σ(x − m)².
     squares: Tensor,
+    /// Number of images with a response.
     nonzero: Tensor,
+    /// Number of images, one int64.
+    count: Tensor,
 }
 
 /// Layer statistics of the features 0…10 over a data set (method.md §3).
@@ -43,8 +45,6 @@ pub struct LayerStats {
 pub struct Stats {
     /// One entry a feature.
     pub layers: Vec<LayerStats>,
-    /// Number of images measured.
-    pub images: u64,
 }
 
 /// Gathers statistics batch by batch: exact for any batch size, and mergeable
@@ -139,10 +139,14 @@ impl StatsAccumulator {
         if self.count == 0.0 {
             return Err(Error::NoImages);
         }
-        let layers = self.moments.into_iter().map(|[mean, squares, nonzero]| {
-            LayerStats::new(mean.to_kind(Kind::Float), squares, nonzero, self.count)
+        let float = |t: &Tensor| t.to_kind(Kind::Float);
+        let layers = self.moments.iter().map(|[mean, squares, nonzero]| LayerStats {
+            mean: float(mean),
+            squares: float(squares),
+            nonzero: float(nonzero),
+            count: Tensor::from(self.count as i64).to_device(mean.device()),
         });
-        Ok(Stats { layers: layers.collect(), images: self.count as u64 })
+        Ok(Stats { layers: layers.collect() })
     }
 }
 
@@ -159,26 +163,32 @@ fn combine(into: &mut [Tensor; 3], count: f64, other: &[Tensor; 3], n: f64) {
 }
 
 impl LayerStats {
-    fn new(mean: Tensor, squares: Tensor, nonzero: Tensor, count: f64) -> Self {
+    /// σ = √(Σ(x − m)²/(n − 1)).
+    pub fn std(&self) -> Tensor {
         // One image has no spread; dividing by 1 keeps it at zero.
-        let std = (&squares / (count - 1.0).max(1.0)).sqrt().to_kind(Kind::Float);
-        let active = (&nonzero / count).gt(ACTIVE_SHARE).to_kind(Kind::Float);
-        LayerStats {
-            mean,
-            std,
-            active,
-            squares: squares.to_kind(Kind::Float),
-            nonzero: nonzero.to_kind(Kind::Float),
-        }
+        let freedom = (&self.count - 1).clamp_min(1).to_kind(Kind::Float);
+        (&self.squares / freedom).sqrt()
     }
 
-    /// Statistics given directly, without a data set.
-    pub fn from_parts(mean: Tensor, std: Tensor, active: Tensor) -> Self {
-        LayerStats { squares: std.square(), nonzero: active.shallow_clone(), mean, std, active }
+    /// 1 where the neuron is active, else 0.
+    pub fn active(&self) -> Tensor {
+        let share = &self.nonzero / self.count.to_kind(Kind::Float);
+        share.gt(ACTIVE_SHARE).to_kind(Kind::Float)
+    }
+
+    /// Statistics given directly, without a data set: as if of two images.
+    pub fn from_parts(mean: Tensor, std: &Tensor, active: &Tensor) -> Self {
+        let count = Tensor::from(2i64).to_device(mean.device());
+        LayerStats { mean, squares: std.square(), nonzero: active * 2.0, count }
     }
 }
 
 impl Stats {
+    /// Number of images measured.
+    pub fn images(&self) -> i64 {
+        self.layers.first().map_or(0, |layer| layer.count.int64_value(&[]))
+    }
+
     /// Named as the published files are: `readout_layer{i}.m`, `.s`,
     /// `.n_samples`, `.neuron_nonzero`, with `s` centred.
     pub fn state(&self) -> Tensors {
@@ -188,7 +198,7 @@ impl Stats {
             state.insert(name("m"), layer.mean.shallow_clone());
             state.insert(name("s"), layer.squares.shallow_clone());
             state.insert(name("neuron_nonzero"), layer.nonzero.shallow_clone());
-            state.insert(name("n_samples"), Tensor::from(self.images as i64));
+            state.insert(name("n_samples"), layer.count.shallow_clone());
         }
         state
     }
@@ -200,7 +210,7 @@ impl Stats {
     pub fn from_state(state: &Tensors, config: &ModelConfig, what: &Path) -> Result<Self, Error> {
         let fail = |what_is: String| Error::File { path: what.to_path_buf(), what: what_is };
         let shapes = config.feature_shapes();
-        let (mut layers, mut images) = (Vec::new(), 0);
+        let mut layers = Vec::new();
         for (i, &(c, side)) in shapes[..READOUT_LAYERS].iter().enumerate() {
             let get = |part: &str| {
                 let name = format!("readout_layer{i}.{part}");
@@ -222,17 +232,15 @@ impl Stats {
             if n.numel() != 1 {
                 return Err(fail(format!("readout_layer{i}.n_samples must be one number")));
             }
-            let n = n.to_kind(Kind::Double).flatten(0, -1).double_value(&[0]);
-            images = n as u64;
             let float = |t: &Tensor| t.to_kind(Kind::Float).to_device(Device::Cpu);
-            layers.push(LayerStats::new(
-                float(get("m")?),
-                float(get("s")?).to_kind(Kind::Double),
-                float(get("neuron_nonzero")?).to_kind(Kind::Double),
-                n,
-            ));
+            layers.push(LayerStats {
+                mean: float(get("m")?),
+                squares: float(get("s")?),
+                nonzero: float(get("neuron_nonzero")?),
+                count: n.to_kind(Kind::Int64).to_device(Device::Cpu).reshape([0i64; 0]),
+            });
         }
-        Ok(Stats { layers, images })
+        Ok(Stats { layers })
     }
 
     /// Reads one safetensors (or `.pth`) file of all layers, or a folder of the
@@ -297,12 +305,11 @@ impl Stats {
     pub fn to_device(&self, device: Device) -> Self {
         let layers = self.layers.iter().map(|layer| LayerStats {
             mean: layer.mean.to_device(device),
-            std: layer.std.to_device(device),
-            active: layer.active.to_device(device),
             squares: layer.squares.to_device(device),
             nonzero: layer.nonzero.to_device(device),
+            count: layer.count.to_device(device),
         });
-        Stats { layers: layers.collect(), images: self.images }
+        Stats { layers: layers.collect() }
     }
 }
 
@@ -340,9 +347,9 @@ mod tests {
             let error =
                 |a: &Tensor, b: &Tensor| ((a - b).abs().max() / b.abs().max()).double_value(&[]);
             assert!(error(&layer.mean, &mean) < 1e-5);
-            assert!(error(&layer.std, &std) < 1e-5);
+            assert!(error(&layer.std(), &std) < 1e-5);
         }
-        assert_eq!(stats.images, 7);
+        assert_eq!(stats.images(), 7);
     }
 
     #[test]
@@ -356,8 +363,8 @@ mod tests {
         stats.write(&path, "test").unwrap();
         let read = Stats::read(&path, &config, StatsMeaning::Centred).unwrap();
         for (a, b) in stats.layers.iter().zip(&read.layers) {
-            assert!(a.mean.equal(&b.mean) && a.active.equal(&b.active));
-            assert!((&a.std - &b.std).abs().max().double_value(&[]) < 1e-6);
+            assert!(a.mean.equal(&b.mean) && a.active().equal(&b.active()));
+            assert!(a.std().equal(&b.std()));
         }
         let wider = ModelConfig { width_divisor: 8, ..config };
         let error = Stats::read(&path, &wider, StatsMeaning::Centred).unwrap_err().to_string();

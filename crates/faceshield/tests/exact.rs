@@ -54,7 +54,7 @@ fn a_resumed_run_equals_an_undisturbed_one() {
 }
 
 /// Two ranks with batch 1 against one rank with batch 2, three steps: the same parameters
-/// to 1e-5, and to a fifth of how far the steps moved them. Noise follows the image,
+/// to 1e-5, and to a tenth of how far the steps moved them. Noise follows the image,
 /// batch norms see both ranks' batches.
 ///
 /// Adam divides a gradient by its own size, so with usual settings an element whose
@@ -92,13 +92,6 @@ fn two_ranks_equal_one_with_twice_the_batch() {
             }
         }
         let (gap, moved) = (f64::sqrt(gap), f64::sqrt(moved));
-        assert!(gap < 0.2 * moved, "{stage}: apart {gap}, moved {moved}");
+        assert!(gap < 0.1 * moved, "{stage}: apart {gap}, moved {moved}");
     }
-}
-#[test]
-fn dump() {
-    let place = Place::new();
-    place.faces(6, 1);
-    let status = std::process::Command::new("cp").arg("-r").arg(place.path("faces")).arg("/tmp/b/ex/tfaces").status();
-    status.unwrap();
 }

@@ -90,7 +90,7 @@ impl Separation {
         features[..READOUT_LAYERS]
             .iter()
             .zip(&self.stats.layers)
-            .map(|(f, s)| (f - &s.mean) / s.std.clamp_min(MIN_STD))
+            .map(|(f, s)| (f - &s.mean) / s.std().clamp_min(MIN_STD))
             .collect()
     }
 
@@ -125,8 +125,8 @@ impl Separation {
     ) -> Result<Vec<Tensor>, Error> {
         let parts = lambdas.iter().enumerate().map(|(i, lambda)| {
             let s = &self.stats.layers[i];
-            let epsilon = noise.normal(2 * i as u64, &features[i])? * &s.std + &s.mean;
-            Ok(epsilon.lerp_tensor(&features[i], lambda) * &s.active)
+            let epsilon = noise.normal(2 * i as u64, &features[i])? * s.std() + &s.mean;
+            Ok(epsilon.lerp_tensor(&features[i], lambda) * s.active())
         });
         parts.collect()
     }
@@ -147,7 +147,7 @@ impl Separation {
             let s = &self.stats.layers[i];
             let n = noise.normal(2 * i as u64 + 1, &features[i])?;
             let epsilon = match kind {
-                PerceptualNoise::DataSet => n * &s.std + &s.mean,
+                PerceptualNoise::DataSet => n * s.std() + &s.mean,
                 PerceptualNoise::BatchMean(sources) => {
                     let mean = sources[i].mean_dim(&[0i64][..], true, None);
                     n * &mean + mean
@@ -173,9 +173,9 @@ impl Separation {
     /// −½ (1 + ln (1−λ)² − (λ r̂)² − (1−λ)²)·active.
     pub fn information(&self, feature: &Tensor, lambda: &Tensor, i: usize) -> Tensor {
         let s = &self.stats.layers[i];
-        let r = (feature - &s.mean) / s.std.clamp_min(MIN_STD);
+        let r = (feature - &s.mean) / s.std().clamp_min(MIN_STD);
         let variance: Tensor = (lambda - 1).square();
-        (variance.log() + 1 - (lambda * r).square() - variance) * -0.5 * &s.active
+        (variance.log() + 1 - (lambda * r).square() - variance) * -0.5 * s.active()
     }
 
     /// Published or corrected formulas.

@@ -1,4 +1,5 @@
 use encoder::ModelConfig;
+use tch::nn::init::FanInOut;
 use tch::{Tensor, nn};
 
 use crate::Error;
@@ -17,9 +18,9 @@ impl Scale {
         let w = |published| config.width(published);
         let widths = [3, w(64), w(128), w(256), w(512), 1];
         let strides = [2, 2, 2, 1, 1];
-        let init = nn::Init::Kaiming {
+        let init = |fan| nn::Init::Kaiming {
             dist: nn::init::NormalOrUniform::Normal,
-            fan: nn::init::FanInOut::FanOut,
+            fan,
             non_linearity: nn::init::NonLinearity::ReLU,
         };
         let places = [0, 2, 5, 8, 11];
@@ -29,7 +30,9 @@ impl Scale {
                 stride: g.stride,
                 padding: g.padding,
                 bias: g.bias,
-                ws_init: init,
+                // By fan-out, a layer of one output would start with scores
+                // of about √(2·512): far from the 0 and 1 they are to reach.
+                ws_init: init(if k < 4 { FanInOut::FanOut } else { FanInOut::FanIn }),
                 bs_init: nn::Init::Const(0.0),
                 ..Default::default()
             };

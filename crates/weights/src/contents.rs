@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Seek, SeekFrom};
 
+use crate::detect::detect;
 use crate::dtype::Dtype;
 use crate::error::{Fault, printable};
 
@@ -227,60 +228,6 @@ fn span(tensor: &TensorInfo) -> Option<u64> {
     last.checked_add(1)
 }
 
-fn detect(head: &[u8]) -> Result<Format, Fault> {
-    let unknown = |reason: &str| Err(Fault::Unknown(reason.to_string()));
-    match head {
-        [] => Err(Fault::CutShort("it is empty".to_string())),
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Ok(Format::PthZip),
-        [0x80, ..] => Ok(Format::PthLegacy),
-        [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Format::Safetensors),
-        _ if head.get(257..262) == Some(b"ustar") => {
-            unknown("a tar archive (PyTorch before 0.1.10 wrote such); save it again with torch")
-        }
-        _ if head.starts_with(b"version https://git-lfs") => {
-            unknown("a Git LFS pointer; fetch the file it stands for with `git lfs pull`")
-        }
-        _ if head.trim_ascii_start().starts_with(b"<") => {
-            unknown("it looks like a web page; the download went wrong")
-        }
-        _ if head.len() < 16 => Err(Fault::CutShort(format!("{} bytes are left", head.len()))),
-        _ => unknown("its first bytes belong to no known format"),
-    }
-}
-
-/// Collects flattened names, refusing doubles, and strips `module.`, which
-/// (Distributed)DataParallel puts before the names of the model it wraps.
-#[derive(Default)]
-pub(crate) struct Names {
-    seen: HashSet<String>,
-}
-
-impl Names {
-    /// The name to keep `raw` under.
-    pub(crate) fn claim(&mut self, raw: &str) -> Result<String, Fault> {
-        let name = strip_module(raw);
-        if !self.seen.insert(name.clone()) {
-            return Err(Fault::corrupt(format!(
-                "the name {} appears twice (names are flattened with '.' and lose `module.`)",
-                printable(&name)
-            )));
-        }
-        Ok(name)
-    }
-}
-
-/// Removes every leading or inner `module` of a dotted name; a last one stays.
-fn strip_module(raw: &str) -> String {
-    let last = raw.rfind('.').map_or(0, |dot| dot + 1);
-    let (path, leaf) = raw.split_at(last);
-    let mut name = String::with_capacity(raw.len());
-    for part in path.split_inclusive('.').filter(|part| *part != "module.") {
-        name.push_str(part);
-    }
-    name.push_str(leaf);
-    name
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -324,21 +271,5 @@ mod tests {
         ] {
             check(tensor(shape, stride, offset)).unwrap_err();
         }
-    }
-
-    #[test]
-    fn module_prefixes_are_stripped_at_every_level() {
-        for (raw, want) in [
-            ("module.conv.weight", "conv.weight"),
-            ("state_dict.module.conv.weight", "state_dict.conv.weight"),
-            ("module.module.w", "w"),
-            ("submodule.w", "submodule.w"),
-            ("module", "module"),
-        ] {
-            assert_eq!(strip_module(raw), want);
-        }
-        let mut names = Names::default();
-        names.claim("module.w").unwrap();
-        names.claim("w").unwrap_err();
     }
 }

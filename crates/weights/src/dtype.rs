@@ -70,6 +70,7 @@ impl Dtype {
 
     /// Bytes that are reversed together when a file's byte order differs: an
     /// element, or one half of a complex element.
+    #[cfg(feature = "tensors")]
     pub(crate) fn word(self) -> usize {
         let size = self.size() as usize;
         match self {

@@ -1,7 +1,9 @@
 //! What can go wrong, each told in one line.
 
 use std::io;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "tensors")]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// What is wrong with the content of a weights file.
 #[derive(Debug, thiserror::Error)]
@@ -104,14 +106,12 @@ pub enum Error {
     },
 }
 
+#[cfg(feature = "tensors")]
 impl Error {
     pub(crate) fn file(path: &Path, fault: Fault) -> Error {
         Error::File { path: path.to_path_buf(), fault }
     }
-}
 
-#[cfg(feature = "tensors")]
-impl Error {
     pub(crate) fn write(path: &Path, source: io::Error) -> Error {
         Error::Write { path: path.to_path_buf(), source }
     }

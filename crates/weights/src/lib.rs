@@ -15,8 +15,10 @@
 //! Without the default feature `tensors` the crate is the parser alone, in pure Rust.
 
 mod contents;
+mod detect;
 mod dtype;
 mod error;
+mod names;
 mod pickle;
 mod pth;
 mod safetensors_header;

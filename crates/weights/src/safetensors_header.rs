@@ -6,9 +6,10 @@ use std::io::{Read, Seek};
 
 use safetensors::tensor::Metadata;
 
-use crate::contents::{Contents, Format, Names, Storage, TensorInfo, contiguous, elements};
+use crate::contents::{Contents, Format, Storage, TensorInfo, contiguous, elements};
 use crate::dtype::Dtype;
 use crate::error::{Fault, printable};
+use crate::names::Names;
 
 /// The format's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;

@@ -130,10 +130,10 @@ fn damaged_elements_are_noticed_and_damaged_files_never_crash_the_reader() {
     let error = weights::read(&path).unwrap_err().to_string();
     assert!(error.contains("checksum"), "{error}");
 
-    // Every byte of an old file, which has no checksums, set to other values in turn.
+    // Every third byte of an old file, which has no checksums, changed in turn.
     let bytes = std::fs::read(data().join("dtypes_old.pth")).unwrap();
     let mut read = 0;
-    for at in 0..bytes.len() {
+    for at in (0..bytes.len()).step_by(3) {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;
         std::fs::write(&path, &damaged).unwrap();

@@ -122,12 +122,12 @@ fn plain_stats(model: &ModelConfig) -> Stats {
         let shape = [channels, side, side];
         LayerStats::from_parts(
             Tensor::zeros(shape, on_cpu),
-            Tensor::ones(shape, on_cpu),
-            Tensor::ones(shape, on_cpu),
+            &Tensor::ones(shape, on_cpu),
+            &Tensor::ones(shape, on_cpu),
         )
     };
     let layers = model.feature_shapes()[..READOUT_LAYERS].iter().map(layer).collect();
-    Stats { layers, images: 1 }
+    Stats { layers }
 }
 
 /// `batch` pairs of random images in [-1, 1].

@@ -51,9 +51,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if setting.world.is_main() {
         statistics::write(&stats, &args.out, common)?;
         if args.json {
-            output::json(&serde_json::json!({ "out": args.out, "images": stats.images }))?;
+            output::json(&serde_json::json!({ "out": args.out, "images": stats.images() }))?;
         } else {
-            output::line(format_args!("{}: {} images", args.out.display(), stats.images))?;
+            output::line(format_args!("{}: {} images", args.out.display(), stats.images()))?;
         }
     }
     Ok(())

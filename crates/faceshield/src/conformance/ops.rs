@@ -79,11 +79,11 @@ fn known_extractor(fill: Fill) -> (Extractor, Vec<Tensor>) {
         let shape = &feature.size()[1..];
         LayerStats::from_parts(
             feature.mean_dim(&[0i64][..], false, None),
-            fill.between(&format!("stat.std{i}"), shape, 0.0, 1.0) + 0.1,
-            fill.between(&format!("stat.act{i}"), shape, 0.0, 1.0).gt(0.1).to_kind(Kind::Float),
+            &(fill.between(&format!("stat.std{i}"), shape, 0.0, 1.0) + 0.1),
+            &fill.between(&format!("stat.act{i}"), shape, 0.0, 1.0).gt(0.1).to_kind(Kind::Float),
         )
     });
-    let stats = Stats { layers: layers.collect(), images: 2 };
+    let stats = Stats { layers: layers.collect() };
     let extractor = Extractor::new(&model(), encoder, &stats, 5.0, 0, Device::Cpu);
     fill.weights("", &extractor.layers());
     (extractor, features)

@@ -60,7 +60,7 @@ pub(crate) fn write(stats: &Stats, file: &Path, common: &Common) -> anyhow::Resu
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    Ok(stats.write(file, &format!("{} ({} images)", common.data.data, stats.images))?)
+    Ok(stats.write(file, &format!("{} ({} images)", common.data.data, stats.images()))?)
 }
 
 /// Measures every image once; the ranks share the images out and merge.

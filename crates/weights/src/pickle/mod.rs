@@ -8,8 +8,10 @@
 mod globals;
 mod machine;
 mod rebuild;
+mod source;
 
-pub(crate) use machine::{Source, load};
+pub(crate) use machine::load;
+pub(crate) use source::Source;
 
 use crate::dtype::Dtype;
 use globals::Global;

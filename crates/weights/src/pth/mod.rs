@@ -5,8 +5,9 @@ pub(crate) mod zip;
 
 use std::collections::BTreeMap;
 
-use crate::contents::{Names, Scalar, Storage, TensorInfo};
+use crate::contents::{Scalar, Storage, TensorInfo};
 use crate::error::{Fault, printable};
+use crate::names::Names;
 use crate::pickle::{Arena, Node, Ref, StorageClaim, TensorClaim};
 
 /// Deepest nesting of dictionaries and lists that is followed.
