@@ -22,7 +22,9 @@ pub fn world() -> World {
 
 pub fn join() -> Result<World, c10d::Error> {
     let seconds = std::env::var("C10D_TEST_TIMEOUT").map_or(60.0, |s| s.parse().unwrap());
-    World::from_env(Backend::Gloo, Duration::from_secs_f64(seconds))
+    let nccl = std::env::var_os("C10D_TEST_NCCL").is_some();
+    let backend = if nccl { Backend::Nccl } else { Backend::Gloo };
+    World::from_env(backend, Duration::from_secs_f64(seconds))
 }
 
 /// A port that was free a moment ago.
