@@ -2,9 +2,11 @@
 #include "group.h"
 #include "shim.h"
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <thread>
@@ -15,11 +17,28 @@ namespace {
 
 using TCPStore = c10d::TCPStore;
 
+// libtorch also writes what it throws, with its C++ frames, to stderr. The caller gets all of
+// that as an error; whoever wants the frames sets TORCH_CPP_LOG_LEVEL.
+class QuietLog {
+ public:
+  QuietLog() : level_(FLAGS_caffe2_log_level) {
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kFatal;
+  }
+  ~QuietLog() { FLAGS_caffe2_log_level = level_; }
+  QuietLog(const QuietLog&) = delete;
+  QuietLog& operator=(const QuietLog&) = delete;
+
+ private:
+  static constexpr int kFatal = 3;
+  int level_;
+};
+
 // TCPStore's time limit covers connecting, but not its first exchange: a listener that never
 // answers (another program at that port, a host that died) would hold it for ever. So it
 // opens on a thread of its own, which is left behind if it does not come back.
 c10::intrusive_ptr<TCPStore> open_store(
     const std::string& host, const c10d::TCPStoreOptions& options) {
+  const QuietLog quiet;
   auto promise = std::make_shared<std::promise<c10::intrusive_ptr<TCPStore>>>();
   auto opened = promise->get_future();
   std::thread([promise, host, options] {
