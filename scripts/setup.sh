@@ -219,7 +219,7 @@ setup_cpu() {
 # Moves (CPU) or links (CUDA) the two folders into place; the stamp comes after.
 install_links() {
     rm -f "$stamp"
-    rm -rf "$libtorch/lib" "$libtorch/include"
+    rm -rf "${libtorch:?}/lib" "${libtorch:?}/include"
     mv "$1" "$libtorch/lib"
     mv "$2" "$libtorch/include"
 }

@@ -135,7 +135,7 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "FILE.toml", overrides_with = "config")]
     pub(crate) config: Option<PathBuf>,
 
-    /// One setting, over the files; `fse.KEY` or `irc.KEY` for one stage only [repeatable]
+    /// One setting, over the files; `fse.KEY` or `irc.KEY` for one stage only (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 

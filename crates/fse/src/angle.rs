@@ -15,7 +15,7 @@ const MARGIN: f64 = 1e-6;
 /// bound. Centring by the layer's mean (corrected) is the caller's.
 ///
 /// # Shapes
-/// `z`, `p` [B, C, H, W] → [B].
+/// `z`, `p` [B, C, H, W] → `[B]`.
 pub fn angle_loss(z: &Tensor, p: &Tensor, fidelity: Fidelity) -> Tensor {
     let channels = z.size()[1];
     let (first, limit) = match fidelity {

@@ -44,7 +44,7 @@ impl From<Fidelity> for Estimator {
 /// H·W positions, columns the C channels.
 ///
 /// # Shapes
-/// `z`, `p` [B, C, H, W] → [B]. H·W must be at least 4.
+/// `z`, `p` [B, C, H, W] → `[B]`. H·W must be at least 4.
 pub fn hsic_loss(z: &Tensor, p: &Tensor, estimator: Estimator) -> Tensor {
     let weight = (z.size()[1] as f64).ln();
     let rows = |t: &Tensor| t.flatten(2, -1).transpose(1, 2);

@@ -9,7 +9,7 @@ const ALIKE: f64 = 0.3;
 /// Weight with which the discriminator wants D(Y) to look like D(Xt).
 const REPEAT: f64 = 1.1;
 
-/// Cosines of the rows of two batches [B, D] → [B].
+/// Cosines of the rows of two batches [B, D] → `[B]`.
 pub(crate) fn cosines(a: &Tensor, b: &Tensor) -> Tensor {
     Tensor::cosine_similarity(a, b, 1, 1e-8)
 }
