@@ -58,7 +58,9 @@ fn main() {
     let cuda = env::var_os("CARGO_FEATURE_CUDA").is_some();
     if cuda {
         build.define("USE_C10D_NCCL", None);
-        for folder in cuda_includes(root) {
+        // `lib` may be a link into a virtual environment: the wheels lie beside what it means.
+        let real = lib.canonicalize().unwrap_or_else(|_| lib.clone());
+        for folder in cuda_includes(real.parent().unwrap_or(root)) {
             build.flag("-isystem").flag(folder);
         }
     }
