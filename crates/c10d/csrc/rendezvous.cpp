@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <thread>
 
 using std::chrono::milliseconds;
@@ -18,19 +19,38 @@ namespace {
 using TCPStore = c10d::TCPStore;
 
 // libtorch also writes what it throws, with its C++ frames, to stderr. The caller gets all of
-// that as an error; whoever wants the frames sets TORCH_CPP_LOG_LEVEL.
+// that as an error; whoever wants the frames sets TORCH_CPP_LOG_LEVEL. The level is the whole
+// process's: the first of several guards at once lowers it, the last one brings it back.
 class QuietLog {
  public:
-  QuietLog() : level_(FLAGS_caffe2_log_level) {
+  QuietLog() {
+    const std::lock_guard<std::mutex> lock(mutex());
+    if (guards()++ > 0) return;
+    level() = FLAGS_caffe2_log_level;
     if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kFatal;
   }
-  ~QuietLog() { FLAGS_caffe2_log_level = level_; }
+  ~QuietLog() {
+    const std::lock_guard<std::mutex> lock(mutex());
+    if (--guards() == 0) FLAGS_caffe2_log_level = level();
+  }
   QuietLog(const QuietLog&) = delete;
   QuietLog& operator=(const QuietLog&) = delete;
 
  private:
   static constexpr int kFatal = 3;
-  int level_;
+  // Never destroyed: a thread that is left behind may outlive the statics of this file.
+  static std::mutex& mutex() {
+    static auto* one = new std::mutex;
+    return *one;
+  }
+  static int& guards() {
+    static int count = 0;
+    return count;
+  }
+  static int& level() {
+    static int before = 0;
+    return before;
+  }
 };
 
 // TCPStore's time limit covers connecting, but not its first exchange: a listener that never
@@ -38,10 +58,11 @@ class QuietLog {
 // opens on a thread of its own, which is left behind if it does not come back.
 c10::intrusive_ptr<TCPStore> open_store(
     const std::string& host, const c10d::TCPStoreOptions& options) {
-  const QuietLog quiet;
   auto promise = std::make_shared<std::promise<c10::intrusive_ptr<TCPStore>>>();
   auto opened = promise->get_future();
-  std::thread([promise, host, options] {
+  // Also after this function gave up: what the thread says then, nobody waits for any more.
+  auto quiet = std::make_shared<QuietLog>();
+  std::thread([promise, quiet, host, options] {
     try {
       promise->set_value(c10::make_intrusive<TCPStore>(host, options));
     } catch (...) {

@@ -91,6 +91,17 @@ pub struct PairBatch {
     pub items: Vec<PairItem>,
 }
 
+impl PairBatch {
+    /// The first pair alone, for a picture; shares its memory.
+    pub fn first(&self) -> PairBatch {
+        PairBatch {
+            source: self.source.narrow(0, 0, 1),
+            target: self.target.narrow(0, 0, 1),
+            items: self.items[..1].to_vec(),
+        }
+    }
+}
+
 /// Hands out the batches of one rank, decoded ahead by its own threads.
 ///
 /// What comes out is a pure function of (data, configuration, rank, world size, epoch,

@@ -137,9 +137,9 @@ fn subset(n: i64, m: i64) -> Tensor {
     if m == n {
         return Tensor::arange(n, (Kind::Int64, Device::Cpu));
     }
-    // Multiplicative hashing orders the rows; ties cannot occur modulo 2^64.
+    // Their hashes order the rows: a bijection of i, so that no two are equal.
     let mut order: Vec<i64> = (0..n).collect();
-    order.sort_by_key(|&i| crate::noise::mix(0x4853_4943, i as u64));
+    order.sort_by_key(|&i| train::mix(0x4853_4943, i as u64));
     Tensor::from_slice(&order[..m as usize])
 }
 

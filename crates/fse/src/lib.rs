@@ -20,7 +20,7 @@ pub use config::{FseConfig, FseWeights};
 pub use error::Error;
 pub use extractor::{Extractor, halves};
 pub use hsic::{Estimator, hsic, hsic_loss};
-pub use noise::{Noise, mix};
+pub use noise::Noise;
 pub use objective::{Objective, Separated};
 pub use separation::{PerceptualNoise, Separation, separated_identity};
 pub use stage::{FseStage, Painter, PainterFactory};

@@ -1,4 +1,5 @@
 use tch::{Kind, Tensor};
+use train::mix;
 
 /// Where the noise of the separation layers comes from.
 ///
@@ -61,15 +62,6 @@ impl Noise {
 
 /// Stream that sets a pair's target apart from its source.
 const TARGET: u64 = 1 << 32;
-
-/// A seed that is as good as independent of `seed` for every `stream`
-/// (SplitMix64's finaliser).
-pub fn mix(seed: u64, stream: u64) -> u64 {
-    let mut z = seed ^ stream.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 #[cfg(test)]
 mod tests {

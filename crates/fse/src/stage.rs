@@ -139,11 +139,7 @@ impl Stage for FseStage {
 
     /// Source, target, output of the first pair.
     fn preview(&mut self, batch: &PairBatch) -> Result<Option<Tensor>, BoxError> {
-        let first = PairBatch {
-            source: batch.source.narrow(0, 0, 1),
-            target: batch.target.narrow(0, 0, 1),
-            items: batch.items[..1].to_vec(),
-        };
+        let first = batch.first();
         let (images, noise) = self.inputs(&first);
         let features = self.extractor.features(&images);
         let objective = Objective::new(&self.extractor, &features, &noise, &self.config.loss)?;

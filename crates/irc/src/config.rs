@@ -12,9 +12,8 @@ pub struct IrcConfig {
     /// ε of that perturbation (the published mechanism: a noise scale, no
     /// privacy guarantee).
     pub epsilon: f64,
-    /// Batch norms of decoder and discriminators see all ranks' batches
-    /// together; needed where the batch per rank is small.
-    pub sync_batch_norm: bool,
+    /// What the batch norms of decoder and discriminators see.
+    pub batch_norm: BatchStatistics,
     /// Xception weights from ImageNet for the implicit identity discriminator;
     /// empty: none.
     pub iid_weights: String,
@@ -22,12 +21,26 @@ pub struct IrcConfig {
     pub loss: IrcWeights,
 }
 
+/// Whose statistics batch normalisation uses while stage II trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchStatistics {
+    /// Those of all ranks' batches together; needed where the batch per rank is small.
+    #[default]
+    Sync,
+    /// Those of each rank's own batch.
+    Local,
+    /// The stored running statistics, which stay as they are: for fine-tuning, and for
+    /// batches too small to have statistics.
+    Frozen,
+}
+
 impl Default for IrcConfig {
     fn default() -> Self {
         IrcConfig {
             perturbed_share: 0.5,
             epsilon: 1.0,
-            sync_batch_norm: true,
+            batch_norm: BatchStatistics::default(),
             iid_weights: String::new(),
             loss: IrcWeights::default(),
         }

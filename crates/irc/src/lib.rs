@@ -17,7 +17,7 @@ mod reconstructor;
 mod stage;
 mod xception;
 
-pub use config::{IrcConfig, IrcWeights};
+pub use config::{BatchStatistics, IrcConfig, IrcWeights};
 pub use decoder::Decoder;
 pub use error::Error;
 pub use generator::Generator;

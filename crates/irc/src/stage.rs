@@ -8,7 +8,10 @@ use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term, mix};
 use weights::Tensors;
 
 use crate::reconstructor::{buffers, parameters};
-use crate::{Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, losses};
+use crate::{
+    BatchStatistics, Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor,
+    losses,
+};
 
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
@@ -193,7 +196,11 @@ impl Stage for IrcStage {
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
         let world = optim.world();
-        let mode = if self.config.sync_batch_norm { Mode::Synced(world) } else { Mode::Train };
+        let mode = match self.config.batch_norm {
+            BatchStatistics::Sync => Mode::Synced(world),
+            BatchStatistics::Local => Mode::Train,
+            BatchStatistics::Frozen => Mode::Eval,
+        };
         let seen = self.see(batch)?;
         let identity = self.condition(&seen, batch, info)?;
         let seeds = batch.items.iter().map(|item| mix(item.seed, PAINTED)).collect();
@@ -249,11 +256,7 @@ impl Stage for IrcStage {
 
     /// Source, target, output of the first pair, in evaluation mode.
     fn preview(&mut self, batch: &PairBatch) -> Result<Option<Tensor>, BoxError> {
-        let first = PairBatch {
-            source: batch.source.narrow(0, 0, 1),
-            target: batch.target.narrow(0, 0, 1),
-            items: batch.items[..1].to_vec(),
-        };
+        let first = batch.first();
         let seen = self.see(&first)?;
         let identity = match self.fidelity {
             Fidelity::Published => seen.z.0.shallow_clone(),
