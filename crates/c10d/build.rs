@@ -8,7 +8,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "errors.cpp",
     "rendezvous.cpp",
     "group.cpp",
@@ -17,6 +17,7 @@ const SOURCES: [&str; 8] = [
     "batch_norm.cpp",
     "optim.cpp",
     "context.cpp",
+    "profile.cpp",
 ];
 
 fn main() {

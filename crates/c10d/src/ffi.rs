@@ -21,7 +21,7 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(ShimStore, ShimGroup, ShimWork, ShimReducer);
+opaque!(ShimStore, ShimGroup, ShimWork, ShimReducer, ShimRange);
 
 /// Mirrors `shim::Status` in `csrc/shim.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +176,13 @@ unsafe extern "C" {
     pub(crate) fn c10d_cuda_memory(device: i32, bytes: *mut i64) -> i32;
     pub(crate) fn c10d_reset_cuda_peak(device: i32) -> i32;
     pub(crate) fn c10d_empty_cuda_cache() -> i32;
+
+    pub(crate) fn c10d_keep_freed_memory() -> bool;
+
+    pub(crate) fn c10d_profile_start() -> i32;
+    pub(crate) fn c10d_profile_stop(path: *const c_char) -> i32;
+    pub(crate) fn c10d_range_begin(name: *const c_char) -> *mut ShimRange;
+    pub(crate) fn c10d_range_end(range: *mut ShimRange);
 }
 
 /// `Ok` for status 0, else the error with this thread's message. `doing` names the action.

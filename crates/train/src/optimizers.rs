@@ -110,10 +110,12 @@ impl<'w> Optimizers<'w> {
         let loss = {
             let _guard = Trainable::new(&group.parameters);
             let loss = f()?;
+            let _range = c10d::torch::range(c"backward");
             group.backward(&loss)?;
             group.used()?;
             loss.detach()
         };
+        let _range = c10d::torch::range(c"optimizer");
         let norm = c10d::torch::grad_norm(&group.parameters)?;
         if agree::all_finite(world, &[&loss, &norm])? {
             if clip > 0.0 {

@@ -1,6 +1,7 @@
-//! `faceshield bench`: time and memory.
+//! `faceshield bench step`: one training step.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use encoder::{LayerStats, ModelConfig, READOUT_LAYERS, Stats};
@@ -14,19 +15,6 @@ use crate::failure::misuse;
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
 use crate::training::stages;
-
-/// Measure time and memory
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    /// One training step on random images
-    ///
-    /// Prints one JSON object: seconds of a step (minimum and median, after one step that is
-    /// not counted), images per second, peak memory in MB (10^6 bytes) of the process, or of
-    /// the device on CUDA.
-    #[command(after_help = "Example:\n  \
-        faceshield bench step --stage fse --preset published --batch 1 --steps 3")]
-    Step(Step),
-}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Step {
@@ -48,6 +36,10 @@ pub(crate) struct Step {
     /// Steps to measure
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
+
+    /// Also write a Chrome trace of one more step
+    #[arg(long, value_name = "FILE.json")]
+    profile: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -72,8 +64,7 @@ struct Report {
     parts: BTreeMap<&'static str, f64>,
 }
 
-pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
-    let Command::Step(args) = command;
+pub(crate) fn run(args: &Step) -> anyhow::Result<()> {
     let mut layers = args.sources.layers()?;
     if let Some(batch) = args.batch {
         layers.flag("--batch", "batch_size", i64::from(batch));
@@ -81,7 +72,6 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     if let Some(device) = &args.device {
         layers.flag("--device", "device", device.as_str());
     }
-    let preset = args.sources.run_name();
     let started = Instant::now();
     let report = match args.stage {
         StageName::Fse => {
@@ -89,7 +79,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             let device = device(options.common())?;
             let (encoder, stats) = frozen(options.common(), device)?;
             let stage = stages::fse(&options, encoder, &stats, device)?;
-            measure(stage, &preset, options.common(), device, args.steps, started)?
+            measure(stage, args, options.common(), device, started)?
         }
         StageName::Irc => {
             let options: IrcOptions = resolve(&layers, "irc")?;
@@ -98,7 +88,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             let (model, seed) = (&common.model, common.engine.seed);
             let extractor = Extractor::new(model, encoder, &stats, 5.0, seed, device);
             let stage = stages::irc(&options, extractor)?;
-            measure(stage, &preset, common, device, args.steps, started)?
+            measure(stage, args, common, device, started)?
         }
     };
     output::json(&report)
@@ -149,10 +139,9 @@ fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<
 
 fn measure<S: Stage<Batch = PairBatch>>(
     mut stage: S,
-    preset: &str,
+    args: &Step,
     common: &Common,
     device: Device,
-    steps: u32,
     started: Instant,
 ) -> anyhow::Result<Report> {
     let engine = &common.engine;
@@ -161,9 +150,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
     let batch = random_batch(&common.model, engine.batch_size, engine.seed)?;
     let mut optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
     let mut parts = BTreeMap::from([("build", started.elapsed().as_secs_f64())]);
-    let mut seconds = Vec::new();
-    // One more than asked for: the first step also allocates.
-    for step in 0..=u64::from(steps) {
+    let mut step = |step: u64| -> anyhow::Result<f64> {
         let info = StepInfo {
             epoch: 0,
             batch: step,
@@ -178,14 +165,23 @@ fn measure<S: Stage<Batch = PairBatch>>(
         if let Device::Cuda(index) = device {
             Cuda::synchronize(index as i64);
         }
-        seconds.push(start.elapsed().as_secs_f64());
+        Ok(start.elapsed().as_secs_f64())
+    };
+    // One more than asked for: the first step also allocates.
+    let steps = u64::from(args.steps);
+    let mut seconds = (0..=steps).map(&mut step).collect::<Result<Vec<_>, _>>()?;
+    let peak = peak_memory_mb(device);
+    if let Some(file) = &args.profile {
+        c10d::torch::profile_start()?;
+        step(steps + 1)?;
+        c10d::torch::profile_stop(file)?;
     }
     parts.insert("first_step", seconds.remove(0));
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     Ok(Report {
         stage: stage.name(),
-        preset: preset.to_owned(),
+        preset: args.sources.run_name(),
         batch: engine.batch_size,
         device: match device {
             Device::Cuda(index) => format!("cuda:{index}"),
@@ -195,7 +191,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
         step_seconds_median: median,
         step_seconds_min: seconds[0],
         images_per_second: engine.batch_size as f64 / median,
-        peak_memory_mb: peak_memory_mb(device),
+        peak_memory_mb: peak,
         parts,
     })
 }
