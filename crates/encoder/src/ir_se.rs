@@ -37,6 +37,9 @@ impl FrozenNorm {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
+        if x.requires_grad() {
+            return self.scale_and_shift(x);
+        }
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),
@@ -47,6 +50,15 @@ impl FrozenNorm {
             EPS,
             false,
         )
+    }
+
+    /// The same, where there is a backward pass: libtorch's batch norm would keep `x` for it,
+    /// which, with nothing to learn here, it does not need.
+    fn scale_and_shift(&self, x: &Tensor) -> Tensor {
+        let shape: &[i64] = if x.dim() == 4 { &[-1, 1, 1] } else { &[-1] };
+        let scale = &self.weight * (&self.var + EPS).rsqrt();
+        let shift = &self.bias - &self.mean * &scale;
+        (x * scale.view(shape)).g_add_(&shift.view(shape))
     }
 }
 

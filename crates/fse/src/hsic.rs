@@ -312,10 +312,11 @@ impl Pair {
                 Some(kept) => kept.each_ref().map(Tensor::shallow_clone),
                 None => [0, 1].map(|s| self.kernel(s, tile, false).0),
             };
-            let centred = |mut kernel: Tensor, u: &Tensor| {
-                kernel.g_sub_(&tile.rows(u).unsqueeze(1)).g_sub_(&tile.columns(u).unsqueeze(0))
+            let weights = |own: &Tensor, other: &Tensor, u: &Tensor| {
+                let mut w = other - tile.rows(u).unsqueeze(1);
+                w.g_sub_(&tile.columns(u).unsqueeze(0)).g_mul_(own)
             };
-            let w = [centred(l.copy(), &u[1]).g_mul_(&k), centred(k, &u[0]).g_mul_(&l)];
+            let w = [weights(&k, &l, &u[1]), weights(&l, &k, &u[0])];
             for ((w, side), sums) in w.iter().zip(&self.sides).zip(&mut sums) {
                 let _ = tile.rows(sums).addmm_(w, &tile.columns(&side.rows));
                 if !tile.on_diagonal() {
