@@ -8,7 +8,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     "errors.cpp",
     "rendezvous.cpp",
     "group.cpp",
@@ -18,6 +18,8 @@ const SOURCES: [&str; 9] = [
     "optim.cpp",
     "context.cpp",
     "profile.cpp",
+    "allocator.cpp",
+    "checkpoint.cpp",
 ];
 
 fn main() {

@@ -10,10 +10,6 @@
 #include <cstdlib>
 #include <mutex>
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 namespace {
 
 // -1 is the CPU, 0… a CUDA device, as in tch.
@@ -143,16 +139,6 @@ int32_t c10d_empty_cuda_cache() {
       at::getDeviceAllocator(at::kCUDA)->emptyCache();
     }
   });
-}
-
-// Whether the C library's allocator was told to.
-bool c10d_keep_freed_memory() {
-#ifdef __GLIBC__
-  // Large blocks too come from the heap, and the heap is not given back.
-  return mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1 && mallopt(M_TRIM_THRESHOLD, -1) == 1;
-#else
-  return false;
-#endif
 }
 
 } // extern "C"

@@ -4,7 +4,7 @@
 //! `c10d_last_error` holds this thread's message. Tensor arguments are borrowed for the call;
 //! tensors returned through out-pointers are owned by the receiver.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
 use tch::{Device, Tensor};
@@ -177,7 +177,18 @@ unsafe extern "C" {
     pub(crate) fn c10d_reset_cuda_peak(device: i32) -> i32;
     pub(crate) fn c10d_empty_cuda_cache() -> i32;
 
-    pub(crate) fn c10d_keep_freed_memory() -> bool;
+    pub(crate) fn c10d_cache_cpu_memory() -> bool;
+
+    pub(crate) fn c10d_checkpoint(
+        inputs: Tensors,
+        input_count: i64,
+        params: Tensors,
+        param_count: i64,
+        closure: *mut c_void,
+        run: unsafe extern "C" fn(*mut c_void, Tensors, i64, bool) -> *mut C_tensor,
+        drop: unsafe extern "C" fn(*mut c_void),
+        out: *mut *mut C_tensor,
+    ) -> i32;
 
     pub(crate) fn c10d_profile_start() -> i32;
     pub(crate) fn c10d_profile_stop(path: *const c_char) -> i32;

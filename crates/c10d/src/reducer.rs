@@ -114,8 +114,10 @@ impl Reducer {
 /// panics.
 ///
 /// # Errors
-/// [`Error::Timeout`], [`Error::PeerLost`]; [`Error::Libtorch`] otherwise.
+/// [`Error::Timeout`], [`Error::PeerLost`]; those of a checkpointed segment;
+/// [`Error::Libtorch`] otherwise.
 pub fn backward(loss: &Tensor) -> Result<()> {
     // SAFETY: a live tensor.
     ffi::check(unsafe { ffi::c10d_backward(loss.as_ptr()) }, "the backward pass")
+        .map_err(crate::torch::segment_failure)
 }

@@ -26,7 +26,7 @@ fn run() -> ExitCode {
         Err(error) => return failure::report_arguments(&error),
     };
     logging::start(cli.verbose, cli.quiet);
-    c10d::torch::keep_freed_memory();
+    c10d::torch::cache_cpu_memory();
     match commands::launch::follow_launcher().and_then(|()| commands::run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

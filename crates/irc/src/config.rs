@@ -14,6 +14,10 @@ pub struct IrcConfig {
     pub epsilon: f64,
     /// What the batch norms of decoder and discriminators see.
     pub batch_norm: BatchStatistics,
+    /// Blocks of the generator whose maps are this many pixels wide or more compute their
+    /// intermediate results again in the backward pass instead of keeping them: less memory
+    /// for more time. 0: none does.
+    pub recompute_from: i64,
     /// Xception weights from ImageNet for the implicit identity discriminator;
     /// empty: none.
     pub iid_weights: String,
@@ -41,6 +45,7 @@ impl Default for IrcConfig {
             perturbed_share: 0.5,
             epsilon: 1.0,
             batch_norm: BatchStatistics::default(),
+            recompute_from: 128,
             iid_weights: String::new(),
             loss: IrcWeights::default(),
         }

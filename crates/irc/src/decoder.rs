@@ -61,7 +61,7 @@ impl Decoder {
     }
 
     /// The way down from parts 1…9: maps from the coarsest (conv7) to conv_2.
-    fn down(&self, parts: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, Error> {
+    fn down(&self, parts: &[Tensor], mode: &Mode) -> Result<Vec<Tensor>, Error> {
         let pair = |a: usize| Tensor::cat(&[&parts[a], &parts[a + 1]], 1);
         let mut maps = vec![
             double(&parts[1]).apply(&self.conv_2),
@@ -78,11 +78,11 @@ impl Decoder {
     }
 
     /// Attribute maps of the image, coarse to fine: one for each block of the
-    /// generator.
+    /// generator but the last, which enlarges the finest.
     ///
     /// # Shapes
     /// `image` [B, 3, S, S], `parts` P_0…P_9 as the features (P_0 of feature 0
-    /// enters at 1024 pixels only) → 1024@4, 2048@8, 1024@16, … 64@S.
+    /// enters at 1024 pixels only) → 1024@4, 2048@8, 1024@16, … 64@S/2.
     ///
     /// # Errors
     /// When another rank fails while statistics are synchronised.
@@ -90,7 +90,7 @@ impl Decoder {
         &self,
         image: &Tensor,
         parts: &[Tensor],
-        mode: Mode,
+        mode: &Mode,
     ) -> Result<Vec<Tensor>, Error> {
         let mut skips = self.down(parts, mode)?;
         if self.ups.len() == 7 {
@@ -104,22 +104,20 @@ impl Decoder {
             let x = self.leaky.forward(&up.bn.forward(&below.apply(&up.deconv), mode)?);
             attributes.push(Tensor::cat(&[x, skip], 1));
         }
-        let finest = double(&attributes[attributes.len() - 1]);
-        attributes.push(finest);
         Ok(attributes)
     }
 
     /// λ maps, coarse to fine, as many as attribute maps.
     ///
     /// # Shapes
-    /// `lambdas` λ_0…λ_9 as the features → 1024@4, 1024@8, 512@16, … 32@S.
+    /// `lambdas` λ_0…λ_9 as the features → 1024@4, 1024@8, 512@16, … 32@S/2.
     ///
     /// # Errors
     /// When another rank fails while statistics are synchronised.
-    pub fn lambda_maps(&self, lambdas: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, Error> {
+    pub fn lambda_maps(&self, lambdas: &[Tensor], mode: &Mode) -> Result<Vec<Tensor>, Error> {
         let mut maps = self.down(lambdas, mode)?;
         maps.push(self.finest(&lambdas[0]));
-        while maps.len() < self.ups.len() + 2 {
+        while maps.len() < self.ups.len() + 1 {
             maps.push(double(&maps[maps.len() - 1]));
         }
         Ok(maps)

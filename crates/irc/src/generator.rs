@@ -1,6 +1,9 @@
+use std::rc::Rc;
+
 use encoder::ModelConfig;
 use tch::{Tensor, nn};
 
+use crate::Error;
 use crate::layers::{Geometry, SAME, conv, deconv, double};
 
 /// Adaptive attentional denormalisation: the normalised map, restyled by the
@@ -35,25 +38,72 @@ impl Aad {
         }
     }
 
+    fn parameters(&self) -> Vec<Tensor> {
+        let convs = [&self.attribute_scale, &self.attribute_shift, &self.mask];
+        let convs = convs.into_iter().flat_map(|conv| [Some(&conv.ws), conv.bs.as_ref()]);
+        let linears = [&self.identity_scale, &self.identity_shift];
+        let linears = linears.into_iter().flat_map(|fc| [Some(&fc.ws), fc.bs.as_ref()]);
+        convs.chain(linears).flatten().map(Tensor::shallow_clone).collect()
+    }
+
     fn forward(&self, h: &Tensor, attribute: &Tensor, lambda: &Tensor, id: &Tensor) -> Tensor {
         let none: Option<&Tensor> = None;
         let h = h.instance_norm(none, none, none, none, true, 0.1, 1e-5, false);
-        let mask = Tensor::cat(&[&h, lambda], 1).apply(&self.mask).sigmoid();
+        let mask = self.mask(&h, lambda);
+        // One convolution gives scale and shift.
+        let (scale, shift) = (&self.attribute_scale, &self.attribute_shift);
+        let weight = Tensor::cat(&[&scale.ws, &shift.ws], 0);
+        let bias: Vec<&Tensor> = scale.bs.iter().chain(&shift.bs).collect();
+        let both =
+            attribute.conv2d(&weight, Some(&Tensor::cat(&bias, 0)), [1, 1], [0, 0], [1, 1], 1);
+        let both = both.chunk(2, 1);
+        let by_attribute = both[1].addcmul(&h, &both[0]);
         let per_channel = |fc: &nn::Linear| id.apply(fc).unsqueeze(-1).unsqueeze(-1);
-        let by_attribute =
-            (&h * attribute.apply(&self.attribute_scale)) + attribute.apply(&self.attribute_shift);
         let by_identity =
             per_channel(&self.identity_shift).addcmul(&h, &per_channel(&self.identity_scale));
         by_attribute.lerp_tensor(&by_identity, &mask)
     }
+
+    /// The convolution of [h ‖ λ] to one channel, as matrix products of its two halves.
+    fn mask(&self, h: &Tensor, lambda: &Tensor) -> Tensor {
+        let mut at = 0;
+        let mut product = |x: &Tensor| {
+            let channels = x.size()[1];
+            let weight = self.mask.ws.narrow(1, at, channels).view([1, channels]);
+            at += channels;
+            weight.matmul(&x.flatten(2, -1))
+        };
+        let mut logits = product(h) + product(lambda);
+        if let Some(bias) = &self.mask.bs {
+            logits += bias;
+        }
+        let size = h.size();
+        logits.sigmoid().view([size[0], 1, size[2], size[3]])
+    }
 }
 
-/// A residual block of two or three AAD layers.
+/// AAD, leaky ReLU and convolution: what a residual block is made of.
+#[derive(Debug)]
+struct Part {
+    aad: Aad,
+    conv: nn::Conv2D,
+}
+
+impl Part {
+    /// `h`, the attributes and λ at its size, the identity.
+    fn forward(&self, inputs: &[Tensor]) -> Tensor {
+        let [h, attribute, lambda, id] = inputs else { unreachable!("a part has four inputs") };
+        // In place: AAD's last operation does not need its own result.
+        self.aad.forward(h, attribute, lambda, id).leaky_relu_().apply(&self.conv)
+    }
+}
+
+/// A residual block of two or three parts.
 #[derive(Debug)]
 struct Block {
-    first: (Aad, nn::Conv2D),
-    second: (Aad, nn::Conv2D),
-    shortcut: Option<(Aad, nn::Conv2D)>,
+    first: Rc<Part>,
+    second: Rc<Part>,
+    shortcut: Option<Rc<Part>>,
 }
 
 /// (c_in, c_out, c_attribute, c_lambda) of a block, published widths.
@@ -63,7 +113,7 @@ impl Block {
     fn new(p: nn::Path, (c_in, c_out, c_attr, c_lambda): BlockWidths, identity: i64) -> Self {
         let part = |k: i64, c_out| {
             let aad = Aad::new(&p / format!("AAD{k}"), c_in, c_attr, c_lambda, identity);
-            (aad, conv(&p / format!("conv{k}"), c_in, c_out, SAME))
+            Rc::new(Part { aad, conv: conv(&p / format!("conv{k}"), c_in, c_out, SAME) })
         };
         Block {
             first: part(1, c_in),
@@ -72,15 +122,24 @@ impl Block {
         }
     }
 
-    fn forward(&self, h: &Tensor, attribute: &Tensor, lambda: &Tensor, id: &Tensor) -> Tensor {
-        let through = |(aad, conv): &(Aad, nn::Conv2D), h: &Tensor| {
-            aad.forward(h, attribute, lambda, id).leaky_relu().apply(conv)
+    /// As [`Part::forward`]; `recompute`: its parts keep their inputs only.
+    fn forward(&self, inputs: &[Tensor; 4], recompute: bool) -> Result<Tensor, Error> {
+        let [h, attribute, lambda, id] = inputs;
+        let through = |part: &Rc<Part>, h: &Tensor| -> Result<Tensor, Error> {
+            let inputs = [h, attribute, lambda, id].map(Tensor::shallow_clone);
+            if !recompute {
+                return Ok(part.forward(&inputs));
+            }
+            let (mut parameters, segment) = (part.aad.parameters(), Rc::clone(part));
+            parameters.push(part.conv.ws.shallow_clone());
+            let segment = move |inputs: &[Tensor]| Ok(segment.forward(inputs));
+            Ok(c10d::torch::checkpoint(&inputs, &parameters, segment)?)
         };
-        let x = through(&self.second, &through(&self.first, h));
-        match &self.shortcut {
-            Some(shortcut) => x + through(shortcut, h),
+        let x = through(&self.second, &through(&self.first, h)?)?;
+        Ok(match &self.shortcut {
+            Some(shortcut) => x + through(shortcut, h)?,
             None => x + h,
-        }
+        })
     }
 }
 
@@ -145,10 +204,22 @@ impl Generator {
         }
     }
 
+    /// Blocks whose maps are `recompute_from` or more pixels wide keep none of their
+    /// intermediate results for the backward pass, which computes them again; 0 keeps all.
+    ///
     /// # Shapes
     /// `identity` [B, 512], maps as [`crate::Decoder`] gives them → [B, 3, S, S]
     /// in (−1, 1).
-    pub fn forward(&self, identity: &Tensor, attributes: &[Tensor], lambdas: &[Tensor]) -> Tensor {
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward(
+        &self,
+        identity: &Tensor,
+        attributes: &[Tensor],
+        lambdas: &[Tensor],
+        recompute_from: i64,
+    ) -> Result<Tensor, Error> {
         let mut h = identity.unsqueeze(-1).unsqueeze(-1);
         for up in &self.start {
             h = h.apply(up);
@@ -157,8 +228,15 @@ impl Generator {
             if k > 0 {
                 h = double(&h);
             }
-            h = block.forward(&h, &attributes[k], &lambdas[k], identity);
+            let recompute = recompute_from > 0 && h.size()[2] >= recompute_from;
+            let inputs = match (attributes.get(k), lambdas.get(k)) {
+                (Some(attribute), Some(lambda)) => [attribute, lambda].map(Tensor::shallow_clone),
+                // The finest block's maps are the ones before, enlarged with the picture.
+                _ => [&attributes[k - 1], &lambdas[k - 1]].map(double),
+            };
+            let [attribute, lambda] = inputs;
+            h = block.forward(&[h, attribute, lambda, identity.shallow_clone()], recompute)?;
         }
-        h.tanh()
+        Ok(h.tanh())
     }
 }

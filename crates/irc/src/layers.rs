@@ -5,14 +5,14 @@ use tch::{Device, Kind, Tensor, nn};
 use crate::Error;
 
 /// How batch normalisation sees the batch.
-#[derive(Clone, Copy, Debug)]
-pub enum Mode<'a> {
+#[derive(Clone, Debug)]
+pub enum Mode {
     /// Stored statistics; nothing is updated.
     Eval,
     /// Statistics of this rank's batch; the stored ones follow.
     Train,
     /// Statistics of all ranks' batches together; the stored ones follow.
-    Synced(&'a World),
+    Synced(World),
 }
 
 /// Batch normalisation under torch's names.
@@ -28,6 +28,10 @@ const MOMENTUM: f64 = 0.1;
 const EPS: f64 = 1e-5;
 
 impl BatchNorm {
+    pub(crate) fn parameters(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
+
     pub(crate) fn new(p: nn::Path, width: i64) -> Self {
         BatchNorm {
             weight: p.ones("weight", &[width]),
@@ -37,7 +41,9 @@ impl BatchNorm {
         }
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+    pub(crate) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
+        // The stored statistics have followed this batch already.
+        let momentum = if c10d::torch::recomputing() { 0.0 } else { MOMENTUM };
         let training = match mode {
             Mode::Synced(world) if world.size() > 1 => {
                 return Ok(c10d::sync_batch_norm(
@@ -46,7 +52,7 @@ impl BatchNorm {
                     &self.bias,
                     &self.running_mean,
                     &self.running_var,
-                    MOMENTUM,
+                    momentum,
                     EPS,
                     world,
                 )?);
@@ -60,7 +66,7 @@ impl BatchNorm {
             Some(&self.running_mean),
             Some(&self.running_var),
             training,
-            MOMENTUM,
+            momentum,
             EPS,
             true,
         ))
@@ -118,7 +124,7 @@ pub(crate) fn deconv(p: nn::Path, c_in: i64, c_out: i64, g: Geometry) -> nn::Con
 }
 
 /// Twice the size, bilinear, corners aligned.
-pub(crate) fn double(x: &Tensor) -> Tensor {
+pub fn double(x: &Tensor) -> Tensor {
     let size = x.size();
     x.upsample_bilinear2d([2 * size[2], 2 * size[3]], true, None::<f64>, None::<f64>)
 }

@@ -21,7 +21,7 @@ pub use config::{BatchStatistics, IrcConfig, IrcWeights};
 pub use decoder::Decoder;
 pub use error::Error;
 pub use generator::Generator;
-pub use layers::Mode;
+pub use layers::{Mode, double};
 pub use patch::PatchDiscriminator;
 pub use reconstructor::Reconstructor;
 pub use stage::IrcStage;

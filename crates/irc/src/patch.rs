@@ -44,7 +44,7 @@ impl Scale {
         }
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode, leaky: &LeakyRelu) -> Result<Tensor, Error> {
+    fn forward(&self, x: &Tensor, mode: &Mode, leaky: &LeakyRelu) -> Result<Tensor, Error> {
         let mut h = leaky.forward(&x.apply(&self.convs[0]));
         for (conv, norm) in self.convs[1..4].iter().zip(&self.norms) {
             h = leaky.forward(&norm.forward(&h.apply(conv), mode)?);
@@ -73,7 +73,7 @@ impl PatchDiscriminator {
     ///
     /// # Errors
     /// When another rank fails while statistics are synchronised.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<Tensor>, Error> {
+    pub fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Vec<Tensor>, Error> {
         let mut x = images.shallow_clone();
         let mut scores = Vec::new();
         for (k, scale) in self.scales.iter().enumerate() {

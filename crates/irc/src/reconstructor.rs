@@ -11,6 +11,8 @@ pub struct Reconstructor {
     decoder: Decoder,
     generator: Generator,
     store: nn::VarStore,
+    /// See [`Generator::forward`].
+    recompute_from: i64,
 }
 
 impl Reconstructor {
@@ -21,7 +23,13 @@ impl Reconstructor {
         let root = store.root();
         let decoder = Decoder::new(&(&root / "decoder"), config);
         let generator = Generator::new(&(&root / "G"), config);
-        Reconstructor { decoder, generator, store }
+        Reconstructor { decoder, generator, store, recompute_from: 0 }
+    }
+
+    /// The same one, computing again in the backward pass what blocks of the generator with
+    /// maps of `side` pixels or more would otherwise keep; 0 keeps all.
+    pub fn recomputing_from(self, side: i64) -> Self {
+        Reconstructor { recompute_from: side, ..self }
     }
 
     /// Y = clamp(G(identity, decoder(parts, λ)), −1, 1).
@@ -38,11 +46,12 @@ impl Reconstructor {
         image: &Tensor,
         parts: &[Tensor],
         lambdas: &[Tensor],
-        mode: Mode,
+        mode: &Mode,
     ) -> Result<Tensor, Error> {
         let attributes = self.decoder.attributes(image, parts, mode)?;
         let lambdas = self.decoder.lambda_maps(lambdas, mode)?;
-        Ok(self.generator.forward(identity, &attributes, &lambdas).clamp(-1.0, 1.0))
+        let y = self.generator.forward(identity, &attributes, &lambdas, self.recompute_from)?;
+        Ok(y.clamp(-1.0, 1.0))
     }
 
     /// The decoder.
@@ -78,7 +87,7 @@ impl fse::Painter for Reconstructor {
         parts: &[Tensor],
         lambdas: &[Tensor],
     ) -> Result<Tensor, BoxError> {
-        Ok(Reconstructor::paint(self, identity, image, parts, lambdas, Mode::Eval)?)
+        Ok(Reconstructor::paint(self, identity, image, parts, lambdas, &Mode::Eval)?)
     }
 }
 

@@ -63,12 +63,14 @@ impl IrcStage {
     ) -> Result<Self, Error> {
         config.validate()?;
         let device = extractor.device();
-        let reconstructor = Reconstructor::new(model, mix(seed, 0), device);
+        let reconstructor =
+            Reconstructor::new(model, mix(seed, 0), device).recomputing_from(config.recompute_from);
         tch::manual_seed(mix(seed, 1) as i64);
         let store = nn::VarStore::new(device);
         let root = store.root();
         let discriminator = PatchDiscriminator::new(&(&root / DISCRIMINATOR), model);
-        let iid = IidDiscriminator::new(&(&root / IID), model);
+        let iid =
+            IidDiscriminator::new(&(&root / IID), model).recomputing(config.recompute_from > 0);
         if !config.iid_weights.is_empty() {
             crate::imagenet::load(&store, std::path::Path::new(&config.iid_weights))?;
         }
@@ -196,8 +198,8 @@ impl Stage for IrcStage {
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
         let world = optim.world();
-        let mode = match self.config.batch_norm {
-            BatchStatistics::Sync => Mode::Synced(world),
+        let mode = &match self.config.batch_norm {
+            BatchStatistics::Sync => Mode::Synced(world.clone()),
             BatchStatistics::Local => Mode::Train,
             BatchStatistics::Frozen => Mode::Eval,
         };
@@ -208,13 +210,12 @@ impl Stage for IrcStage {
         let w = &self.config.loss;
         let mut report = Report::default();
 
-        let (y, perceived, e_y) = optim.record(GENERATOR, || -> Result<_, Error> {
+        let y = optim.record(GENERATOR, || {
             let (parts, lambdas) = (&seen.parts, &seen.lambdas);
-            let y = self.reconstructor.paint(&identity, &seen.target, parts, lambdas, mode)?;
-            let (perceived, e_y) = self.perceive(&y, &noise)?;
-            Ok((y, perceived, e_y))
+            self.reconstructor.paint(&identity, &seen.target, parts, lambdas, mode)
         })?;
         let fake = y.detach();
+        let e_fake = tch::no_grad(|| self.extractor.encoder().embed(&fake));
 
         optim.minimize(DISCRIMINATOR, || {
             let real = self.discriminator.forward(&seen.target, mode)?;
@@ -226,30 +227,38 @@ impl Stage for IrcStage {
             let d_s = self.iid.forward(&seen.source, mode)?;
             let d_t = self.iid.forward(&seen.target, mode)?;
             let d_y = self.iid.forward(&fake, mode)?;
-            let loss = losses::implicit_identity(
-                (&seen.z.0, &d_s),
-                (&seen.z.1, &d_t),
-                (&e_y.detach(), &d_y),
-            );
+            let loss =
+                losses::implicit_identity((&seen.z.0, &d_s), (&seen.z.1, &d_t), (&e_fake, &d_y));
             Ok(report.total("Loss_IID", loss))
         })?;
 
         optim.minimize(GENERATOR, || {
-            let adv = losses::adversarial(&self.discriminator.forward(&y, mode)?);
+            let mut painted = Painted::new(&y);
+            let face = &painted.face();
+            painted.learn(report.term(
+                "adv",
+                w.adv,
+                losses::adversarial(&self.discriminator.forward(face, mode)?),
+            ))?;
             let d_t = {
                 let _guard = tch::no_grad_guard();
                 self.iid.forward(&seen.target, mode)?
             };
-            let iid = losses::implicit_adversarial(&d_t, &self.iid.forward(&y, mode)?);
+            painted.learn(report.term(
+                "iid",
+                w.iid,
+                losses::implicit_adversarial(&d_t, &self.iid.forward(face, mode)?),
+            ))?;
+            let (perceived, e_y) = self.perceive(face, &noise)?;
             let per = losses::perceptual(&perceived, &seen.perceived);
             let neg = losses::negative(&e_y, &seen.z.1, &seen.e.0, &seen.e.1, world)?;
             let pos = losses::positive(&e_y, &seen.e.0);
-            let total = report.term("adv", w.adv, adv)
-                + report.term("iid", w.iid, iid)
-                + report.term("per", w.per, per)
-                + report.term("neg", w.neg, neg)
-                + report.term("pos", w.pos, pos);
-            Ok(report.total("G_loss", total))
+            painted.learn(
+                report.term("per", w.per, per)
+                    + report.term("neg", w.neg, neg)
+                    + report.term("pos", w.pos, pos),
+            )?;
+            Ok(report.total("G_loss", painted.loss()))
         })?;
         Ok(report.0)
     }
@@ -263,7 +272,7 @@ impl Stage for IrcStage {
             Fidelity::Corrected => normalize(&seen.z.0),
         };
         let (parts, lambdas) = (&seen.parts, &seen.lambdas);
-        let y = self.reconstructor.paint(&identity, &seen.target, parts, lambdas, Mode::Eval)?;
+        let y = self.reconstructor.paint(&identity, &seen.target, parts, lambdas, &Mode::Eval)?;
         let row = Tensor::cat(&[&seen.source, &seen.target, &y], 3);
         Ok(Some(row.get(0).to_device(Device::Cpu)))
     }
@@ -283,6 +292,43 @@ impl Stage for IrcStage {
 
     fn images_per_batch(batch: &PairBatch) -> usize {
         batch.items.len()
+    }
+}
+
+/// A painted face and what its losses pull it to. Each loss goes back to the face as soon as
+/// it is known, so that only one of the graphs behind the face is held at a time.
+struct Painted<'a> {
+    painted: &'a Tensor,
+    face: Tensor,
+    total: Tensor,
+}
+
+impl<'a> Painted<'a> {
+    fn new(painted: &'a Tensor) -> Self {
+        let face = painted.detach().set_requires_grad(true);
+        let total = Tensor::zeros([0i64; 0], (face.kind(), face.device()));
+        Painted { painted, face, total }
+    }
+
+    /// The face, at which the way back ends.
+    fn face(&self) -> Tensor {
+        self.face.shallow_clone()
+    }
+
+    fn learn(&mut self, loss: Tensor) -> Result<(), Error> {
+        self.total += loss.detach();
+        if loss.requires_grad() {
+            c10d::backward(&loss)?;
+        }
+        Ok(())
+    }
+
+    /// The sum of all losses, its gradient that of what painted the face.
+    fn loss(&self) -> Tensor {
+        let pull = self.face.grad();
+        let pull = if pull.defined() { pull } else { self.face.zeros_like() };
+        let surrogate = (self.painted * pull).sum(self.face.kind());
+        &surrogate - surrogate.detach() + &self.total
     }
 }
 
@@ -308,4 +354,34 @@ impl Report {
 fn two(t: &Tensor) -> (Tensor, Tensor) {
     let pairs = t.size()[0] / 2;
     (t.narrow(0, 0, pairs), t.narrow(0, pairs, pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    #[test]
+    fn losses_one_by_one_pull_like_their_sum() {
+        tch::manual_seed(9);
+        let random = || Tensor::randn([2, 3], (Kind::Double, Device::Cpu));
+        let (w, x) = (random().set_requires_grad(true), random());
+        let losses = |y: &Tensor| [y.square().sum(None), (y * 3.0).sin().sum(None)];
+        let gradient = |loss: Tensor| Tensor::run_backward(&[loss], &[&w], false, false).remove(0);
+
+        let y = &w * &x;
+        let [a, b] = losses(&y);
+        let sum = a + b;
+        let expected = (sum.double_value(&[]), gradient(sum));
+
+        let y = &w * &x;
+        let mut painted = Painted::new(&y);
+        for i in 0..2 {
+            let [a, b] = losses(&painted.face());
+            painted.learn([a, b][i].shallow_clone()).unwrap();
+        }
+        let loss = painted.loss();
+        assert!((loss.double_value(&[]) - expected.0).abs() < 1e-12);
+        assert!((gradient(loss) - expected.1).abs().max().double_value(&[]) < 1e-12);
+    }
 }

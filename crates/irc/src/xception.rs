@@ -1,3 +1,5 @@
+use std::rc::Rc;
+
 use encoder::{Fidelity, ModelConfig};
 use tch::{Tensor, nn};
 
@@ -81,7 +83,31 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+    fn parameters(&self) -> Vec<Tensor> {
+        let steps = self.steps.iter().flat_map(|(separable, norm)| {
+            let convs = [&separable.depthwise.ws, &separable.pointwise.ws];
+            convs.into_iter().chain(norm.parameters())
+        });
+        let skip = self
+            .skip
+            .iter()
+            .flat_map(|(conv, norm)| std::iter::once(&conv.ws).chain(norm.parameters()));
+        steps.chain(skip).map(Tensor::shallow_clone).collect()
+    }
+
+    /// As [`Block::forward`], keeping nothing but `x` for the backward pass.
+    fn recomputed(self: &Rc<Self>, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
+        let (block, mode) = (Rc::clone(self), mode.clone());
+        let segment = move |x: &[Tensor]| {
+            block.forward(&x[0], &mode).map_err(|error| match error {
+                Error::Torch(error) => error,
+                other => c10d::Error::Libtorch(other.to_string()),
+            })
+        };
+        Ok(c10d::torch::checkpoint(&[x.shallow_clone()], &self.parameters(), segment)?)
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
         let mut h = x.shallow_clone();
         for (k, (separable, norm)) in self.steps.iter().enumerate() {
             if k > 0 || self.relu_first {
@@ -104,7 +130,8 @@ impl Block {
 #[derive(Debug)]
 pub struct IidDiscriminator {
     entry: [(nn::Conv2D, BatchNorm); 2],
-    blocks: Vec<Block>,
+    blocks: Vec<Rc<Block>>,
+    recompute: bool,
     exit: [(Separable, BatchNorm); 2],
     adjust: (nn::Conv2D, BatchNorm),
     fidelity: Fidelity,
@@ -137,7 +164,7 @@ impl IidDiscriminator {
             blocks: shapes
                 .iter()
                 .enumerate()
-                .map(|(k, shape)| Block::new(&p / format!("block{}", k + 1), shape))
+                .map(|(k, shape)| Rc::new(Block::new(&p / format!("block{}", k + 1), shape)))
                 .collect(),
             exit: [
                 (Separable::new(&p / "conv3", w(1024), w(1536)), norm("bn3", 1536)),
@@ -153,7 +180,14 @@ impl IidDiscriminator {
                 BatchNorm::new(&adjust / 1, config.embedding()),
             ),
             fidelity: config.fidelity,
+            recompute: false,
         }
+    }
+
+    /// The same one, whose blocks compute their intermediate results again in the backward
+    /// pass, if `yes`, instead of keeping them.
+    pub fn recomputing(self, yes: bool) -> Self {
+        IidDiscriminator { recompute: yes, ..self }
     }
 
     /// The implicit identity D(X): [B, 3, S, S] → [B, 512].
@@ -163,13 +197,17 @@ impl IidDiscriminator {
     ///
     /// # Errors
     /// When another rank fails while statistics are synchronised.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+    pub fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
         let mut h = images.shallow_clone();
         for (conv, norm) in &self.entry {
             h = norm.forward(&h.apply(conv), mode)?.relu();
         }
         for block in &self.blocks {
-            h = block.forward(&h, mode)?;
+            h = if self.recompute {
+                block.recomputed(&h, mode)?
+            } else {
+                block.forward(&h, mode)?
+            };
         }
         let [(conv3, bn3), (conv4, bn4)] = &self.exit;
         h = bn3.forward(&conv3.forward(&h), mode)?.relu();

@@ -2,6 +2,8 @@
 //! does, and every size the model exists for fits together.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use c10d::World;
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, StatsAccumulator};
 use faces::{PairBatch, PairItem};
@@ -10,6 +12,12 @@ use irc::{IrcConfig, IrcStage, Mode, Reconstructor};
 use tch::{Device, Kind, Tensor};
 use train::{Optimizers, Stage, StepInfo};
 use weights::Tensors;
+
+/// Weights are drawn from libtorch's default generator, of which a process has one.
+fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn model(image_size: i64, fidelity: Fidelity) -> ModelConfig {
     ModelConfig { image_size, width_divisor: 16, fidelity }
@@ -72,6 +80,7 @@ fn changed<S: Stage<Batch = PairBatch>>(stage: &mut S, config: &ModelConfig) -> 
 
 #[test]
 fn stage_one_moves_the_separation_layers_and_nothing_else() {
+    let _alone = alone();
     for fidelity in [Fidelity::Corrected, Fidelity::Published] {
         let config = model(256, fidelity);
         let extractor = extractor(&config);
@@ -89,6 +98,7 @@ fn stage_one_moves_the_separation_layers_and_nothing_else() {
 
 #[test]
 fn stage_two_moves_generator_decoder_and_discriminators_and_nothing_else() {
+    let _alone = alone();
     for fidelity in [Fidelity::Corrected, Fidelity::Published] {
         let config = model(256, fidelity);
         let mut stage =
@@ -105,8 +115,26 @@ fn stage_two_moves_generator_decoder_and_discriminators_and_nothing_else() {
     }
 }
 
+/// Bit for bit; batch norms' statistics, too, which follow a batch once, not once a pass.
+#[test]
+fn recomputing_in_the_backward_pass_changes_nothing() {
+    let _alone = alone();
+    let config = model(256, Fidelity::Corrected);
+    let after_two_steps = |recompute_from| {
+        let settings = IrcConfig { recompute_from, ..IrcConfig::default() };
+        let mut stage = IrcStage::new(extractor(&config), &config, settings, 5).unwrap();
+        changed(&mut stage, &config);
+        copy(&stage.state())
+    };
+    let kept = after_two_steps(0);
+    for (name, tensor) in after_two_steps(32) {
+        assert!(tensor.equal(&kept[&name]), "{name}");
+    }
+}
+
 #[test]
 fn an_extractor_comes_back_from_its_checkpoint_state() {
+    let _alone = alone();
     let config = model(256, Fidelity::Corrected);
     let first = extractor(&config);
     let state = copy(&first.state());
@@ -123,6 +151,7 @@ fn an_extractor_comes_back_from_its_checkpoint_state() {
 
 #[test]
 fn every_image_size_paints_an_image_of_its_size() {
+    let _alone = alone();
     let _guard = tch::no_grad_guard();
     for size in [256, 512, 1024] {
         let config = model(size, Fidelity::Corrected);
@@ -134,7 +163,7 @@ fn every_image_size_paints_an_image_of_its_size() {
         let image = Tensor::rand([1, 3, size, size], (Kind::Float, Device::Cpu));
         let identity = Tensor::rand([1, config.embedding()], (Kind::Float, Device::Cpu));
         let painter = Reconstructor::new(&config, 1, Device::Cpu);
-        let y = painter.paint(&identity, &image, &parts, &parts, Mode::Eval).unwrap();
+        let y = painter.paint(&identity, &image, &parts, &parts, &Mode::Eval).unwrap();
         assert_eq!(y.size(), [1, 3, size, size]);
         let names: Vec<String> = painter.state().into_keys().collect();
         let has = |name: &str| names.iter().any(|n| n == name);
@@ -147,6 +176,7 @@ fn every_image_size_paints_an_image_of_its_size() {
 /// Sizes the published model states: 14.2 M, 67.2 M, 121.5 M, 8.3 M, 21.9 M.
 #[test]
 fn full_width_has_the_published_number_of_weights() {
+    let _alone = alone();
     let count = |state: &Tensors, prefix: &str| -> f64 {
         let own = state.iter().filter(|(name, _)| name.starts_with(prefix));
         own.map(|(_, tensor)| tensor.numel() as f64).sum::<f64>() / 1e6

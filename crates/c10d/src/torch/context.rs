@@ -43,14 +43,15 @@ pub fn set_flush_denormal(on: bool) -> bool {
     unsafe { ffi::c10d_set_flush_denormal(on) }
 }
 
-/// Keeps freed memory in the process for the next tensor, as CUDA's caching allocator does.
+/// Gives large CPU tensors a caching allocator, as CUDA's have: what is freed is reused, not
+/// returned to the system, as long as the process holds no more than it once used at a time.
 ///
-/// glibc's allocator otherwise asks the system for every large tensor and gives it back when
-/// it is freed, and the system clears each page again: about 0.2 ms a megabyte, more than
-/// many operations take. Call it before the first tensor. Does nothing where the environment
-/// already sets up an allocator (`MALLOC_…_`, `GLIBC_TUNABLES`, `LD_PRELOAD`) or the C library
-/// is not glibc. Returns whether it was done.
-pub fn keep_freed_memory() -> bool {
+/// The C library's allocator otherwise asks the system for every large tensor, and the system
+/// clears each page: about 0.2 ms a megabyte, more than many operations take. Call it before
+/// the first tensor. Does nothing where the environment already chooses an allocator
+/// (`MALLOC_…_`, `GLIBC_TUNABLES`, `LD_PRELOAD`) or the system is not Linux. Returns whether it
+/// was done.
+pub fn cache_cpu_memory() -> bool {
     let chosen = |name: &std::ffi::OsStr| {
         let name = name.to_string_lossy();
         name.starts_with("MALLOC_") || name == "GLIBC_TUNABLES" || name == "LD_PRELOAD"
@@ -59,7 +60,7 @@ pub fn keep_freed_memory() -> bool {
         return false;
     }
     // SAFETY: no pointers.
-    unsafe { ffi::c10d_keep_freed_memory() }
+    unsafe { ffi::c10d_cache_cpu_memory() }
 }
 
 /// What this program runs on.

@@ -1,13 +1,16 @@
 //! What tch lacks: Adam over state of one's own, gradient norms without a host read, random
 //! generator state, libtorch's global switches, its profiler.
 
+mod checkpoint;
 mod context;
 mod optim;
 mod profile;
 mod rng;
 
+pub(crate) use checkpoint::segment_failure;
+pub use checkpoint::{checkpoint, recomputing};
 pub use context::{
-    CudaMemory, Versions, cuda_memory, empty_cuda_cache, keep_freed_memory, reset_cuda_peak,
+    CudaMemory, Versions, cache_cpu_memory, cuda_memory, empty_cuda_cache, reset_cuda_peak,
     set_cudnn_benchmark, set_deterministic, set_flush_denormal, set_tf32, versions,
 };
 pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, zero_grads};

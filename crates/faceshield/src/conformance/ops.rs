@@ -142,9 +142,14 @@ fn reconstructor(case: &Case) -> Result<Tensors> {
     let painter = Reconstructor::new(&model(), 0, Device::Cpu);
     case.fill.weights("", &painter.state());
     let identity = normalize(&case.fill.input("irc.id", &[1, 512]));
-    let attributes = painter.decoder().attributes(&target, &parts, Mode::Eval)?;
-    let maps = painter.decoder().lambda_maps(&lambdas, Mode::Eval)?;
-    let mut out = named([("image", painter.generator().forward(&identity, &attributes, &maps))]);
+    let mut attributes = painter.decoder().attributes(&target, &parts, &Mode::Eval)?;
+    let mut maps = painter.decoder().lambda_maps(&lambdas, &Mode::Eval)?;
+    let image = painter.generator().forward(&identity, &attributes, &maps, 0)?;
+    let mut out = named([("image", image)]);
+    // As the generator's last block sees them.
+    for coarse_to_fine in [&mut attributes, &mut maps] {
+        coarse_to_fine.extend(coarse_to_fine.last().map(irc::double));
+    }
     for (i, (attribute, map)) in attributes.into_iter().zip(maps).enumerate() {
         out.insert(format!("attr{i}"), attribute);
         out.insert(format!("lambda{i}"), map);
@@ -160,8 +165,8 @@ fn discriminators(case: &Case) -> Result<Tensors> {
     let iid = IidDiscriminator::new(&(&root / "iid_discriminator"), &model());
     case.fill.weights("", &store.variables().into_iter().collect());
     let images = images(case.fill);
-    let mut out = named([("iid_embedding", iid.forward(&images, Mode::Eval)?)]);
-    for (i, scores) in patch.forward(&images, Mode::Eval)?.into_iter().enumerate() {
+    let mut out = named([("iid_embedding", iid.forward(&images, &Mode::Eval)?)]);
+    for (i, scores) in patch.forward(&images, &Mode::Eval)?.into_iter().enumerate() {
         out.insert(format!("scale{i}"), scores);
     }
     Ok(out)
