@@ -57,12 +57,16 @@ int32_t c10d_profile_start() {
   });
 }
 
+// path: null drops the recording.
 int32_t c10d_profile_stop(const char* path) {
   return shim::guard([&] {
     if (!active.exchange(false)) {
       throw shim::Failure(shim::kInvalid, "no profile is being taken");
     }
-    profiler::disableProfiler()->save(path);
+    const auto result = profiler::disableProfiler();
+    if (path != nullptr) {
+      result->save(path);
+    }
   });
 }
 

@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use c10d::torch::{profile_start, profile_stop, range};
+use c10d::torch::{Profile, range};
 use tch::{Device, Kind, Tensor};
 
 #[test]
 fn a_profile_is_a_trace_of_all_threads_with_the_named_ranges() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = folder.join("trace.json");
-    assert!(profile_stop(&file).is_err(), "none is being taken");
-    profile_start().unwrap();
-    assert!(profile_start().is_err(), "one is being taken");
+    drop(Profile::start().unwrap());
+    let profile = Profile::start().unwrap();
+    assert!(Profile::start().is_err(), "one is being taken");
     let work = || Tensor::ones([4], (Kind::Float, Device::Cpu)).cosh();
     {
         let _range = range(c"a name of ours");
@@ -24,13 +24,13 @@ fn a_profile_is_a_trace_of_all_threads_with_the_named_ranges() {
     })
     .join()
     .unwrap();
-    profile_stop(&file).unwrap();
+    profile.save(&file).unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     for name in ["aten::cosh", "a name of ours", "another thread"] {
         assert!(text.contains(name), "{name}");
     }
     assert_eq!(text.matches("\"aten::cosh\"").count(), 2);
 
-    profile_start().unwrap();
-    assert!(profile_stop(&folder.join("no/such/folder/trace.json")).is_err());
+    let profile = Profile::start().unwrap();
+    assert!(profile.save(&folder.join("no/such/folder/trace.json")).is_err());
 }

@@ -1,5 +1,5 @@
 use encoder::{Encoder, Fidelity, ModelConfig, READOUT_LAYERS, SEPARATION_LAYERS, Stats};
-use tch::{Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 use crate::{Error, Noise};
 
@@ -225,7 +225,7 @@ fn first_convolutions(
     let resized: Vec<Tensor> = readouts[..direct].iter().map(|r| resize(r, side)).collect();
     let mut hidden = convolve(&resized, Some(&bias));
     for group in readouts[direct..].chunk_by(|a, b| a.size()[2] == b.size()[2]) {
-        let _ = hidden.g_add_(&resize(&convolve(group, None), side));
+        let _ = hidden.g_add_(&enlarge(&convolve(group, None), side));
     }
     hidden.relu_()
 }
@@ -237,10 +237,24 @@ fn resize(x: &Tensor, side: i64) -> Tensor {
     }
 }
 
+/// [`resize`] of small maps of many channels, on a CPU as two matrix products: rows, then
+/// columns. libtorch's kernel goes by way of channels-last and takes several times as long.
+fn enlarge(x: &Tensor, side: i64) -> Tensor {
+    let size = x.size();
+    let (maps, small) = (size[0] * size[1], size[2]);
+    if x.device() != Device::Cpu || small > 32 {
+        return resize(x, side);
+    }
+    let eye = Tensor::eye(small, (x.kind(), x.device())).unsqueeze(0);
+    let weights = eye.upsample_linear1d([side], true, None).get(0).tr().contiguous();
+    let wide = x.reshape([maps * small, small]).matmul(&weights.tr()).view([maps, small, side]);
+    let weights = weights.unsqueeze(0).expand([maps, side, small], false);
+    weights.bmm(&wide).view([size[0], size[1], side, side])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
 
     /// Values and gradients, in float64, for readouts of odd sizes and of one channel.
     #[test]

@@ -86,6 +86,7 @@ unsafe extern "C" fn run_closure(
             unsafe { Tensor::clone_from_ptr((*inputs.offset(i as isize)).cast_mut()) }
         };
         let inputs: Vec<Tensor> = (0..count).map(own).collect();
+        let _range = again.then(|| super::range(c"recompute"));
         closure(&inputs)
     };
     // A segment may hold segments of its own.

@@ -14,5 +14,5 @@ pub use context::{
     set_cudnn_benchmark, set_deterministic, set_flush_denormal, set_tf32, versions,
 };
 pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, zero_grads};
-pub use profile::{Range, profile_start, profile_stop, range};
+pub use profile::{Profile, Range, range};
 pub use rng::{randn_seeded, rng_state, set_rng_state};

@@ -7,29 +7,45 @@ use std::path::Path;
 use crate::ffi::{self, ShimRange};
 use crate::{Error, Result};
 
-/// Starts recording every operation of every thread of this process, and CUDA's kernels.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] when a profile is already being taken; [`Error::Libtorch`].
-pub fn profile_start() -> Result<()> {
-    // SAFETY: no arguments.
-    ffi::check(unsafe { ffi::c10d_profile_start() }, "starting the profiler")
+/// A recording of every operation of every thread of this process, and of CUDA's kernels. Ends
+/// when it is dropped; there is one at a time.
+#[must_use = "the recording ends where it is dropped"]
+#[derive(Debug)]
+pub struct Profile(());
+
+impl Profile {
+    /// Starts recording.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when a profile is already being taken; [`Error::Libtorch`].
+    pub fn start() -> Result<Profile> {
+        // SAFETY: no arguments.
+        ffi::check(unsafe { ffi::c10d_profile_start() }, "starting the profiler")?;
+        Ok(Profile(()))
+    }
+
+    /// Ends the recording and writes it as a Chrome trace (for `chrome://tracing` or Perfetto).
+    ///
+    /// # Errors
+    /// [`Error::Libtorch`] when the file was not written.
+    pub fn save(self, path: &Path) -> Result<()> {
+        let name = CString::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|_| Error::InvalidArgument("a file name contains a NUL".into()))?;
+        std::mem::forget(self);
+        // SAFETY: a NUL-terminated string for the length of the call.
+        ffi::check(unsafe { ffi::c10d_profile_stop(name.as_ptr()) }, "writing the profile")?;
+        if path.is_file() {
+            return Ok(());
+        }
+        Err(Error::Libtorch(format!("the profiler could not write {}", path.display())))
+    }
 }
 
-/// Ends the recording and writes it as a Chrome trace (for `chrome://tracing` or Perfetto).
-///
-/// # Errors
-/// [`Error::InvalidArgument`] when no profile is being taken; [`Error::Libtorch`] when the
-/// file was not written.
-pub fn profile_stop(path: &Path) -> Result<()> {
-    let name = CString::new(path.as_os_str().as_encoded_bytes())
-        .map_err(|_| Error::InvalidArgument("a file name contains a NUL".into()))?;
-    // SAFETY: a NUL-terminated string for the length of the call.
-    ffi::check(unsafe { ffi::c10d_profile_stop(name.as_ptr()) }, "writing the profile")?;
-    if path.is_file() {
-        return Ok(());
+impl Drop for Profile {
+    fn drop(&mut self) {
+        // SAFETY: null is allowed. libtorch cannot exit in the middle of a recording.
+        let _ = unsafe { ffi::c10d_profile_stop(std::ptr::null()) };
     }
-    Err(Error::Libtorch(format!("the profiler could not write {}", path.display())))
 }
 
 /// What this thread does until it is dropped, under a name in the profile. Costs next to

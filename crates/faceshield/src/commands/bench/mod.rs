@@ -1,5 +1,6 @@
 //! `faceshield bench`: time and memory.
 
+mod limit;
 mod step;
 
 /// Measure time and memory
@@ -9,7 +10,8 @@ pub(crate) enum Command {
     ///
     /// Prints one JSON object: seconds of a step (minimum and median, after one step that is
     /// not counted), images per second, peak memory in MB (10^6 bytes) of the process, or of
-    /// the device on CUDA.
+    /// the device on CUDA; and `limit_seconds`, what the step's convolutions and matrix
+    /// products take alone, with `ratio_to_limit`, the median step against it.
     #[command(after_help = "Example:\n  \
         faceshield bench step --stage fse --preset published --batch 1 --steps 3")]
     Step(step::Step),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context;
 use encoder::{LayerStats, ModelConfig, READOUT_LAYERS, Stats};
 use faces::{PairBatch, PairItem};
 use fse::Extractor;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor};
 use train::{Optimizers, Stage, StepInfo, mix};
 
+use super::limit;
 use crate::failure::misuse;
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
@@ -37,7 +39,7 @@ pub(crate) struct Step {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
 
-    /// Also write a Chrome trace of one more step
+    /// Keep the Chrome trace of one more step in this file
     #[arg(long, value_name = "FILE.json")]
     profile: Option<PathBuf>,
 }
@@ -60,6 +62,8 @@ struct Report {
     step_seconds_min: f64,
     images_per_second: f64,
     peak_memory_mb: f64,
+    limit_seconds: f64,
+    ratio_to_limit: f64,
     /// Seconds of what is not part of a later step.
     parts: BTreeMap<&'static str, f64>,
 }
@@ -171,11 +175,12 @@ fn measure<S: Stage<Batch = PairBatch>>(
     let steps = u64::from(args.steps);
     let mut seconds = (0..=steps).map(&mut step).collect::<Result<Vec<_>, _>>()?;
     let peak = peak_memory_mb(device);
-    if let Some(file) = &args.profile {
-        c10d::torch::profile_start()?;
-        step(steps + 1)?;
-        c10d::torch::profile_stop(file)?;
-    }
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let trace = args.profile.clone().unwrap_or_else(|| scratch.path().join("step.json"));
+    let profile = c10d::torch::Profile::start()?;
+    step(steps + 1)?;
+    profile.save(&trace)?;
+    let limit = limit::seconds(&trace, &scratch.path().join("alone.json"), device)?;
     parts.insert("first_step", seconds.remove(0));
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
@@ -192,6 +197,8 @@ fn measure<S: Stage<Batch = PairBatch>>(
         step_seconds_min: seconds[0],
         images_per_second: engine.batch_size as f64 / median,
         peak_memory_mb: peak,
+        limit_seconds: limit,
+        ratio_to_limit: median / limit,
         parts,
     })
 }
