@@ -50,18 +50,14 @@ impl Aad {
         let none: Option<&Tensor> = None;
         let h = h.instance_norm(none, none, none, none, true, 0.1, 1e-5, false);
         let mask = self.mask(&h, lambda);
-        // One convolution gives scale and shift.
-        let (scale, shift) = (&self.attribute_scale, &self.attribute_shift);
-        let weight = Tensor::cat(&[&scale.ws, &shift.ws], 0);
-        let bias: Vec<&Tensor> = scale.bs.iter().chain(&shift.bs).collect();
-        let both =
-            attribute.conv2d(&weight, Some(&Tensor::cat(&bias, 0)), [1, 1], [0, 0], [1, 1], 1);
-        let both = both.chunk(2, 1);
-        let by_attribute = both[1].addcmul(&h, &both[0]);
+        let by_attribute = attribute
+            .apply(&self.attribute_shift)
+            .addcmul(&h, &attribute.apply(&self.attribute_scale));
         let per_channel = |fc: &nn::Linear| id.apply(fc).unsqueeze(-1).unsqueeze(-1);
         let by_identity =
             per_channel(&self.identity_shift).addcmul(&h, &per_channel(&self.identity_scale));
-        by_attribute.lerp_tensor(&by_identity, &mask)
+        // Not `lerp`, which would keep both for the backward pass.
+        by_attribute.addcmul(&mask, &(by_identity - &by_attribute))
     }
 
     /// The convolution of [h ‖ λ] to one channel, as matrix products of its two halves.

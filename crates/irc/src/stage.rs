@@ -223,6 +223,7 @@ impl Stage for IrcStage {
             Ok(report.total("D_loss", loss))
         })?;
 
+        let mut d_target = None;
         optim.minimize(IID, || {
             let d_s = self.iid.forward(&seen.source, mode)?;
             let d_t = self.iid.forward(&seen.target, mode)?;
@@ -240,9 +241,10 @@ impl Stage for IrcStage {
                 w.adv,
                 losses::adversarial(&self.discriminator.forward(face, mode)?),
             ))?;
-            let d_t = {
-                let _guard = tch::no_grad_guard();
-                self.iid.forward(&seen.target, mode)?
+            // The published code embeds the targets anew, after the discriminator's update.
+            let d_t = match d_target.take() {
+                Some(d_t) if self.fidelity == Fidelity::Corrected => d_t,
+                _ => tch::no_grad(|| self.iid.forward(&seen.target, mode))?,
             };
             painted.learn(report.term(
                 "iid",
