@@ -115,21 +115,37 @@ fn stage_two_moves_generator_decoder_and_discriminators_and_nothing_else() {
     }
 }
 
-/// Bit for bit; batch norms' statistics, too, which follow a batch once, not once a pass.
+/// Up to the order in which gradients are added up: parameters are compared by how far they
+/// are apart in all against how far they moved, as Adam makes a whole step of a gradient that
+/// is but rounding. Running statistics follow a batch once, not once a pass, which would put
+/// them apart by a third of their movement or more (the movement of a mean may itself be rounding).
 #[test]
 fn recomputing_in_the_backward_pass_changes_nothing() {
     let _alone = alone();
     let config = model(256, Fidelity::Corrected);
-    let after_two_steps = |recompute_from| {
+    let stage = |recompute_from| {
         let settings = IrcConfig { recompute_from, ..IrcConfig::default() };
-        let mut stage = IrcStage::new(extractor(&config), &config, settings, 5).unwrap();
+        IrcStage::new(extractor(&config), &config, settings, 5).unwrap()
+    };
+    let after_two_steps = |recompute_from| {
+        let mut stage = stage(recompute_from);
         changed(&mut stage, &config);
         copy(&stage.state())
     };
-    let kept = after_two_steps(0);
-    for (name, tensor) in after_two_steps(32) {
-        assert!(tensor.equal(&kept[&name]), "{name}");
+    let start = copy(&stage(0).state());
+    let (kept, recomputed) = (after_two_steps(0), after_two_steps(32));
+    let apart = |a: &Tensor, b: &Tensor| (a - b).square().sum(Kind::Double).double_value(&[]);
+    let (mut gap, mut movement) = (0.0, 0.0);
+    for (name, tensor) in &kept {
+        let (off, moved) = (apart(tensor, &recomputed[name]), apart(tensor, &start[name]));
+        if name.ends_with(".running_var") {
+            assert!(off <= 0.03 * moved, "{name}: {off} of {moved}");
+        } else if !name.ends_with(".running_mean") {
+            gap += off;
+            movement += moved;
+        }
     }
+    assert!(gap < 0.01 * movement, "{gap} of {movement}");
 }
 
 #[test]
