@@ -103,6 +103,7 @@ impl Pairs {
         if self.lock().contains_key(&image) {
             return None;
         }
+        let _range = c10d::torch::range(c"decode");
         match picture::read_image(&self.index.path(image)?, self.config.image_size) {
             Ok(pixels) => Some(pixels),
             Err(error) => {

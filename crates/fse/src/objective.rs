@@ -1,3 +1,4 @@
+use c10d::torch::range;
 use encoder::{Fidelity, SEPARATION_LAYERS};
 use tch::{Kind, Tensor};
 
@@ -62,6 +63,7 @@ impl Objective {
         noise: &Noise,
         weights: &FseWeights,
     ) -> Result<Self, Error> {
+        let separate = range(c"separate");
         let separation = extractor.separation();
         let fidelity = separation.fidelity();
         let lambdas = separation.lambdas(features);
@@ -73,7 +75,9 @@ impl Objective {
         };
         let p = separation.perceptual_parts(features, &lambdas, noise, &kind)?;
         let identity = extractor.separated(&z);
+        drop(separate);
 
+        let _range = range(c"losses");
         // A term that counts for nothing is computed for the log, without a graph.
         let term = |weight: f64, f: &dyn Fn(usize) -> Tensor| {
             let mean = || {

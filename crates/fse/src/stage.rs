@@ -1,3 +1,4 @@
+use c10d::torch::range;
 use faces::PairBatch;
 use tch::{Device, Tensor};
 use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term};
@@ -68,6 +69,7 @@ impl FseStage {
     fn inputs(&self, batch: &PairBatch) -> (Tensor, Noise) {
         let images = Tensor::cat(&[&batch.source, &batch.target], 0);
         let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
+        let _range = range(c"copy");
         (images.to_device(self.extractor.device()), noise)
     }
 
@@ -112,7 +114,10 @@ impl Stage for FseStage {
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
         let (images, noise) = self.inputs(batch);
-        let features = tch::no_grad(|| self.extractor.features(&images));
+        let features = {
+            let _range = range(c"encode");
+            tch::no_grad(|| self.extractor.features(&images))
+        };
         let w = self.config.loss.clone();
         let mut losses = Losses::default();
         let mut pending = None;

@@ -29,11 +29,13 @@ pub struct IrcConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchStatistics {
-    /// Those of all ranks' batches together; needed where the batch per rank is small.
+    /// Those of each rank's own batch, as DistributedDataParallel does. The stored ones are
+    /// averaged over ranks after each step.
     #[default]
-    Sync,
-    /// Those of each rank's own batch.
     Local,
+    /// Those of all ranks' batches together, as one rank with all of them would have. Two
+    /// messages a norm and pass, some hundreds a step: worth it for one or two pairs a rank.
+    Sync,
     /// The stored running statistics, which stay as they are: for fine-tuning, and for
     /// batches too small to have statistics.
     Frozen,

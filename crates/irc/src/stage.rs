@@ -1,3 +1,4 @@
+use c10d::torch::range;
 use encoder::{Fidelity, ModelConfig, normalize};
 use faces::PairBatch;
 use fse::{Extractor, Noise, PerceptualNoise, halves};
@@ -82,12 +83,17 @@ impl IrcStage {
     fn see(&self, batch: &PairBatch) -> Result<Seen, Error> {
         let _guard = tch::no_grad_guard();
         let device = self.extractor.device();
-        let source = batch.source.to_device(device);
-        let target = batch.target.to_device(device);
+        let (source, target) = {
+            let _range = range(c"copy");
+            (batch.source.to_device(device), batch.target.to_device(device))
+        };
         let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
         let separation = self.extractor.separation();
 
+        let encode = range(c"encode");
         let features = self.extractor.features(&Tensor::cat(&[&source, &target], 0));
+        drop(encode);
+        let _range = range(c"separate");
         let all_lambdas = separation.lambdas(&features);
         let z = separation.identity_parts(&features, &all_lambdas, &noise)?;
         let z = two(&self.extractor.separated(&z));
@@ -211,6 +217,7 @@ impl Stage for IrcStage {
         let mut report = Report::default();
 
         let y = optim.record(GENERATOR, || {
+            let _range = range(c"paint");
             let (parts, lambdas) = (&seen.parts, &seen.lambdas);
             self.reconstructor.paint(&identity, &seen.target, parts, lambdas, mode)
         })?;
@@ -218,6 +225,7 @@ impl Stage for IrcStage {
         let e_fake = tch::no_grad(|| self.extractor.encoder().embed(&fake));
 
         optim.minimize(DISCRIMINATOR, || {
+            let _range = range(c"losses");
             let real = self.discriminator.forward(&seen.target, mode)?;
             let loss = losses::discriminator(&real, &self.discriminator.forward(&fake, mode)?);
             Ok(report.total("D_loss", loss))
@@ -225,6 +233,7 @@ impl Stage for IrcStage {
 
         let mut d_target = None;
         optim.minimize(IID, || {
+            let _range = range(c"losses");
             let d_s = self.iid.forward(&seen.source, mode)?;
             let d_t = self.iid.forward(&seen.target, mode)?;
             let d_y = self.iid.forward(&fake, mode)?;
@@ -234,6 +243,7 @@ impl Stage for IrcStage {
         })?;
 
         optim.minimize(GENERATOR, || {
+            let _range = range(c"losses");
             let mut painted = Painted::new(&y);
             let face = &painted.face();
             painted.learn(report.term(

@@ -27,6 +27,7 @@ mod run;
 mod session;
 mod stage;
 mod tensorboard;
+mod trace;
 
 pub use config::Config;
 pub use error::Error;

@@ -42,6 +42,8 @@ pub struct Places {
     /// Stop (with a checkpoint) when the run has done this many steps in all,
     /// counting those before a resume.
     pub max_steps: Option<u64>,
+    /// Steps to record in a Chrome trace below `run_dir`, from the run's second on; 0: none.
+    pub profile: u64,
     /// The resolved configuration: saved in every checkpoint and as `config.toml`.
     pub configuration: toml::Table,
     /// Top-level keys of `configuration` that a checkpoint must agree with, such as

@@ -32,6 +32,7 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             .map_err(|error| session.data_error(error.to_string()))?;
 
         while !stopping && !session.done() && session.epoch() == epoch {
+            session.trace().begin_step()?;
             let started = Instant::now();
             let info = session.begin_step(stage);
             let batch = match batches.next() {
@@ -42,6 +43,7 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
                 .step(&batch, session.optimizers(), &info)
                 .map_err(|source| Error::Stage { stage: stage.name(), step: info.step, source })?;
             session.end_step(stage, &batch, losses, &info, started.elapsed())?;
+            session.trace().end_step()?;
 
             if info.log_due {
                 session.log(stage)?;
@@ -56,5 +58,6 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             session.check_bad_steps()?;
         }
     }
+    session.trace().finish()?;
     Ok(session.finish(stopping))
 }

@@ -49,6 +49,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", overrides_with = "max_steps")]
     max_steps: Option<u64>,
 
+    /// Record N steps of each stage, from its second on, as Chrome traces in RUN_DIR/trace
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        overrides_with = "profile"
+    )]
+    profile: u64,
+
     /// Print the resolved configuration and stop
     #[arg(long)]
     dry_run: bool,
@@ -112,6 +122,7 @@ impl<'a> Plan<'a> {
             checkpoint_dir: self.args.checkpoint_dir.clone(),
             resume: self.args.resume.clone(),
             max_steps: self.args.max_steps,
+            profile: self.args.profile,
             configuration: options.table()?,
             must_match: ["image_size", "width_divisor", "fidelity", "channels"]
                 .map(str::to_owned)

@@ -8,6 +8,7 @@ use crate::metrics::{Line, Metrics, Timing};
 use crate::progress::Progress;
 use crate::resume::Position;
 use crate::tensorboard::TensorBoard;
+use crate::trace::Trace;
 use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Summary, mix};
 use c10d::World;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub(crate) struct Session<'a> {
     /// Rank 0 only.
     board: Option<TensorBoard>,
     progress: Progress,
+    trace: Trace,
     last: Option<Line>,
     resumed: Option<u64>,
     /// The newest checkpoint.
@@ -58,6 +60,10 @@ impl<'a> Session<'a> {
 
     pub(crate) fn optimizers(&mut self) -> &mut Optimizers<'a> {
         &mut self.optimizers
+    }
+
+    pub(crate) fn trace(&mut self) -> &mut Trace {
+        &mut self.trace
     }
 
     pub(crate) fn data_error(&self, problem: String) -> Error {

@@ -6,6 +6,7 @@ use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::resume::{self, Position};
 use crate::tensorboard::TensorBoard;
+use crate::trace::Trace;
 use crate::{Config, Error, Optimizers, Places, Stage, agree, mix};
 use c10d::World;
 use std::collections::HashSet;
@@ -43,6 +44,9 @@ impl<'a> Session<'a> {
         let end = places.max_steps.map_or(total, |steps| steps.min(total));
         let silent = !world.is_main();
         let progress = Progress::new(name, config.epochs, per_epoch, end, silent);
+
+        let trace = places.run_dir.join(format!("trace/{name}_rank_{}.json", world.rank()));
+        let trace = Trace::new(trace, places.profile);
 
         let found = resume::choose(places, name, world)?;
         let loaded = match &found {
@@ -91,6 +95,7 @@ impl<'a> Session<'a> {
             metrics,
             board,
             progress,
+            trace,
             last: None,
             resumed,
             saved,
