@@ -217,8 +217,7 @@ fn first_convolutions(
     let mut convolve = |group: &[Tensor], bias: Option<&Tensor>| {
         let input = Tensor::cat(group, 1);
         let channels = input.size()[1];
-        // A slice as it lies would pass for channels-last, and so would all that follows.
-        let weight = weight.narrow(1, at, channels).contiguous();
+        let weight = weight.narrow(1, at, channels);
         at += channels;
         input.conv2d(&weight, bias, [1, 1], [0, 0], [1, 1], 1)
     };

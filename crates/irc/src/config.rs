@@ -16,7 +16,7 @@ pub struct IrcConfig {
     pub batch_norm: BatchStatistics,
     /// Blocks of the generator whose maps are this many pixels wide or more compute their
     /// intermediate results again in the backward pass instead of keeping them: less memory
-    /// for more time. 0: none does.
+    /// for more time. 0: none does. Unless it is 0, the Xception's blocks do the same.
     pub recompute_from: i64,
     /// Xception weights from ImageNet for the implicit identity discriminator;
     /// empty: none.
