@@ -8,7 +8,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "errors.cpp",
     "rendezvous.cpp",
     "group.cpp",
@@ -16,6 +16,7 @@ const SOURCES: [&str; 11] = [
     "reducer.cpp",
     "batch_norm.cpp",
     "optim.cpp",
+    "reading.cpp",
     "context.cpp",
     "profile.cpp",
     "allocator.cpp",

@@ -7,9 +7,13 @@
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/item.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+
+#include <optional>
 
 using at::Tensor;
 
@@ -71,6 +75,7 @@ int32_t c10d_fused_adam(
     const Tensor* const* exp_avg_sqs,
     const Tensor* const* steps,
     int64_t count,
+    const Tensor* skip,
     double lr,
     double beta1,
     double beta2,
@@ -112,10 +117,31 @@ int32_t c10d_fused_adam(
     if (p.empty()) {
       return;
     }
-    at::_foreach_add_(t, 1);
+    std::optional<Tensor> found_inf;
+    if (skip == nullptr) {
+      at::_foreach_add_(t, 1);
+    } else {
+      found_inf = *skip;
+      at::_foreach_add_(t, skip->neg().add_(1));
+    }
     at::_fused_adam_(
         p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
-        /*maximize=*/false);
+        /*maximize=*/false, /*grad_scale=*/{}, found_inf);
+  });
+}
+
+int32_t c10d_restore_if(
+    const Tensor* flag, const Tensor* const* tensors, const Tensor* const* saved, int64_t count) {
+  return shim::guard([&] {
+    at::NoGradGuard no_grad;
+    // In CPU memory the flag costs nothing to read, and restoring is the exception.
+    if (flag->is_cpu() && flag->item<double>() == 0) {
+      return;
+    }
+    const Tensor restore = flag->ne(0);
+    for (int64_t i = 0; i < count; ++i) {
+      tensors[i]->copy_(at::where(restore, *saved[i], *tensors[i]));
+    }
   });
 }
 

@@ -39,7 +39,7 @@ fn main() -> Result<(), c10d::Error> {
         let loss = (x.f_matmul(&params[0])? + &params[1] - &y).square().mean(None);
         reducer.prepare_for_backward(&loss)?;
         backward(&loss)?;
-        fused_adam_(&params, &means, &squares, &steps, &adam)?;
+        fused_adam_(&params, &means, &squares, &steps, &adam, None)?;
         zero_grads(&params, true)?;
         let loss = world.mean_scalar(loss.double_value(&[]))?;
         if step % 50 == 0 && world.is_main() {

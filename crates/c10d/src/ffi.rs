@@ -21,7 +21,7 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(ShimStore, ShimGroup, ShimWork, ShimReducer, ShimRange);
+opaque!(ShimStore, ShimGroup, ShimWork, ShimReducer, ShimRange, ShimReading);
 
 /// Mirrors `shim::Status` in `csrc/shim.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,12 +149,22 @@ unsafe extern "C" {
         exp_avg_sqs: Tensors,
         steps: Tensors,
         count: i64,
+        skip: *const C_tensor,
         lr: f64,
         beta1: f64,
         beta2: f64,
         eps: f64,
         weight_decay: f64,
     ) -> i32;
+    pub(crate) fn c10d_restore_if(
+        flag: *const C_tensor,
+        tensors: Tensors,
+        saved: Tensors,
+        count: i64,
+    ) -> i32;
+    pub(crate) fn c10d_read_later(tensor: *const C_tensor, out: *mut *mut ShimReading) -> i32;
+    pub(crate) fn c10d_reading_wait(reading: *mut ShimReading, out: *mut *mut C_tensor) -> i32;
+    pub(crate) fn c10d_reading_free(reading: *mut ShimReading);
     pub(crate) fn c10d_zero_grads(params: Tensors, count: i64, set_to_none: bool) -> i32;
 
     pub(crate) fn c10d_randn_seeded(

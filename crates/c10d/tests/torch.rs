@@ -4,7 +4,8 @@
 use c10d::Error;
 use c10d::torch::{
     Adam, clip_grads, cuda_memory, empty_cuda_cache, fused_adam_, grad_norm, randn_seeded,
-    reset_cuda_peak, rng_state, set_deterministic, set_rng_state, set_tf32, versions, zero_grads,
+    read_later, reset_cuda_peak, restore_if, rng_state, set_deterministic, set_rng_state, set_tf32,
+    versions, zero_grads,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -53,7 +54,7 @@ fn adam_follows_the_formula(kind: Kind, adam: &Adam, tolerance: f64) {
                 adam_by_hand(p, m, v, counts[i], g, adam);
             }
         }
-        fused_adam_(&params, &m, &v, &steps, adam).unwrap();
+        fused_adam_(&params, &m, &v, &steps, adam, None).unwrap();
     }
     for i in 0..3 {
         assert_eq!(numbers(&steps[i]), [f64::from(counts[i])]);
@@ -74,6 +75,45 @@ fn adam_equals_the_published_formula() {
     adam_follows_the_formula(Kind::Float, &gan, 2e-6);
 }
 
+/// With the flag up, neither parameters nor state nor the count of steps change; with the flag
+/// down, all is as without one.
+#[test]
+fn adam_leaves_out_a_step_by_a_flag_it_does_not_read() {
+    let run = |flags: &[Option<f32>]| {
+        let param = [normal(&[3, 5], 1, Kind::Float).set_requires_grad(true)];
+        let zeros = || [param[0].detach().zeros_like()];
+        let (m, v, steps) = (zeros(), zeros(), [Tensor::zeros([], (Kind::Float, CPU))]);
+        for (step, flag) in flags.iter().enumerate() {
+            let mut pull = normal(&[3, 5], step as u64, Kind::Float);
+            if *flag == Some(1.0) {
+                pull *= f64::NAN;
+            }
+            c10d::backward(&(&param[0] * pull).sum(None)).unwrap();
+            let flag = flag.map(Tensor::from);
+            fused_adam_(&param, &m, &v, &steps, &Adam::default(), flag.as_ref()).unwrap();
+            zero_grads(&param, true).unwrap();
+        }
+        [&param[0], &m[0], &v[0], &steps[0]].map(numbers)
+    };
+    assert_eq!(run(&[None]), run(&[Some(0.0), Some(1.0)]));
+    assert_ne!(run(&[None, None]), run(&[Some(0.0), Some(1.0)]));
+    assert_eq!(run(&[None, None]), run(&[Some(0.0), Some(0.0)]));
+}
+
+#[test]
+fn restoring_and_reading_follow_the_values_of_their_moment() {
+    let (x, saved) = (Tensor::from_slice(&[f64::NAN, 1.0]), Tensor::from_slice(&[5.0, 6.0]));
+    restore_if(&Tensor::from(0f32), &[x.shallow_clone()], &[saved.shallow_clone()]).unwrap();
+    assert_eq!(numbers(&x)[1], 1.0);
+    restore_if(&Tensor::from(1f32), &[x.shallow_clone()], &[saved.shallow_clone()]).unwrap();
+    assert_eq!(numbers(&x), [5.0, 6.0]);
+    assert!(matches!(restore_if(&Tensor::from(1f32), &[x], &[]), Err(Error::InvalidArgument(_))));
+    let reading = read_later(&saved).unwrap();
+    let _ = saved.shallow_clone().fill_(0.0);
+    assert_eq!(numbers(&reading.wait().unwrap()), [5.0, 6.0]);
+    drop(read_later(&saved).unwrap());
+}
+
 #[test]
 fn adam_refuses_state_unlike_the_parameters() {
     let param = [normal(&[3, 4], 1, Kind::Float).set_requires_grad(true)];
@@ -87,12 +127,12 @@ fn adam_refuses_state_unlike_the_parameters() {
         Tensor::zeros([4, 3], (Kind::Float, CPU)).transpose(0, 1),
         Tensor::zeros([3, 4], (Kind::Double, CPU)),
     ] {
-        let result = fused_adam_(&param, &[bad], &good, &step, &adam);
+        let result = fused_adam_(&param, &[bad], &good, &step, &adam, None);
         assert!(matches!(result, Err(Error::InvalidArgument(_))), "{result:?}");
     }
     let wrong_step = [Tensor::zeros([], (Kind::Int64, CPU))];
-    assert!(fused_adam_(&param, &good, &good, &wrong_step, &adam).is_err());
-    assert!(fused_adam_(&param, &good, &[], &step, &adam).is_err());
+    assert!(fused_adam_(&param, &good, &good, &wrong_step, &adam, None).is_err());
+    assert!(fused_adam_(&param, &good, &[], &step, &adam, None).is_err());
     assert_eq!(numbers(&param[0]), before);
     assert_eq!(numbers(&step[0]), [0.0]);
 }

@@ -65,10 +65,17 @@ impl Angular {
     /// # Errors
     /// When `v` has no direction.
     pub fn perturb(&self, v: &[f32], rng: &mut impl Rng) -> Result<Vec<f32>, Error> {
-        // (0, 1]: an angle of exactly zero would return v itself.
+        let (theta, gaussian) = self.draw(v.len(), rng);
+        self.rotate(v, &gaussian, theta)
+    }
+
+    /// The random half of [`Angular::perturb`], which knows nothing of the identity: an angle
+    /// θ and `dims` standard normal numbers, for [`Angular::rotate`].
+    pub fn draw(&self, dims: usize, rng: &mut impl Rng) -> (f64, Vec<f64>) {
+        // (0, 1]: an angle of exactly zero would return the identity itself.
         let u: f64 = OpenClosed01.sample(rng);
-        let gaussian: Vec<f64> = v.iter().map(|_| StandardNormal.sample(rng)).collect();
-        self.rotate(v, &gaussian, self.angle(u))
+        let gaussian = (0..dims).map(|_| StandardNormal.sample(rng)).collect();
+        (self.angle(u), gaussian)
     }
 }
 

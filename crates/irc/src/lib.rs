@@ -13,6 +13,7 @@ mod imagenet;
 mod layers;
 pub mod losses;
 mod patch;
+mod perturb;
 mod reconstructor;
 mod stage;
 mod xception;

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use encoder::ModelConfig;
 use tch::{Device, Tensor, nn};
 use train::BoxError;
@@ -91,10 +93,13 @@ impl fse::Painter for Reconstructor {
     }
 }
 
-/// All parameters of a store by name: what is no running statistic.
+/// All parameters of a store in the order in which they were made, which is that of their
+/// use: a reducer sends gradients from the last on, as the backward pass finds them.
 pub(crate) fn parameters(store: &nn::VarStore) -> Vec<(String, Tensor)> {
-    let all: Tensors = store.variables().into_iter().collect();
-    all.into_iter().filter(|(name, _)| !is_buffer(name)).collect()
+    let mut names: HashMap<_, _> =
+        store.variables().into_iter().map(|(name, tensor)| (tensor.data_ptr(), name)).collect();
+    let made = store.trainable_variables().into_iter();
+    made.filter_map(|tensor| Some((names.remove(&tensor.data_ptr())?, tensor))).collect()
 }
 
 /// All running statistics of a store.
@@ -104,4 +109,23 @@ pub(crate) fn buffers(state: &Tensors) -> Vec<Tensor> {
 
 fn is_buffer(name: &str) -> bool {
     name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_all_but_buffers_in_the_order_of_use() {
+        let config = ModelConfig { image_size: 256, width_divisor: 16, ..ModelConfig::default() };
+        let store = Reconstructor::new(&config, 1, Device::Cpu).store;
+        let found: Vec<String> = parameters(&store).into_iter().map(|(name, _)| name).collect();
+        let at = |prefix: &str| found.iter().position(|name| name.starts_with(prefix));
+        assert!(at("decoder.").is_some() && at("decoder.") < at("G."));
+        let mut sorted = found;
+        sorted.sort();
+        let all: Tensors = store.variables().into_iter().collect();
+        let expected: Vec<_> = all.into_keys().filter(|name| !is_buffer(name)).collect();
+        assert_eq!(sorted, expected);
+    }
 }

@@ -2,8 +2,6 @@ use c10d::torch::range;
 use encoder::{Fidelity, ModelConfig, normalize};
 use faces::PairBatch;
 use fse::{Extractor, Noise, PerceptualNoise, halves};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tch::{Device, Tensor, nn};
 use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term, mix};
 use weights::Tensors;
@@ -11,7 +9,7 @@ use weights::Tensors;
 use crate::reconstructor::{buffers, parameters};
 use crate::{
     BatchStatistics, Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor,
-    losses,
+    losses, perturb,
 };
 
 const GENERATOR: &str = "generator";
@@ -127,17 +125,8 @@ impl IrcStage {
             return Ok(identity);
         }
         let mechanism = dpp::Angular::new(self.config.epsilon)?;
-        let host = identity.to_device(Device::Cpu);
-        let rows = batch.items.iter().enumerate().map(|(i, item)| {
-            let row: Vec<f32> = host
-                .get(i as i64)
-                .iter::<f64>()
-                .map_or_else(|_| Vec::new(), |values| values.map(|v| v as f32).collect());
-            let mut rng = StdRng::seed_from_u64(mix(item.seed, PERTURB));
-            Ok(Tensor::from_slice(&mechanism.perturb(&row, &mut rng)?))
-        });
-        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
-        Ok(Tensor::stack(&rows, 0).to_device(identity.device()))
+        let seeds = batch.items.iter().map(|item| mix(item.seed, PERTURB));
+        perturb::angular(&identity, &mechanism, seeds)
     }
 
     /// What Y's perception is, to compare with [`Seen::perceived`]; and E(Y).
@@ -210,6 +199,7 @@ impl Stage for IrcStage {
             BatchStatistics::Frozen => Mode::Eval,
         };
         let seen = self.see(batch)?;
+        let different = losses::DifferentPairs::count(&seen.e.0, &seen.e.1, world)?;
         let identity = self.condition(&seen, batch, info)?;
         let seeds = batch.items.iter().map(|item| mix(item.seed, PAINTED)).collect();
         let noise = Noise::Seeded(seeds);
@@ -263,7 +253,7 @@ impl Stage for IrcStage {
             ))?;
             let (perceived, e_y) = self.perceive(face, &noise)?;
             let per = losses::perceptual(&perceived, &seen.perceived);
-            let neg = losses::negative(&e_y, &seen.z.1, &seen.e.0, &seen.e.1, world)?;
+            let neg = different.negative(&e_y, &seen.z.1)?;
             let pos = losses::positive(&e_y, &seen.e.0);
             painted.learn(
                 report.term("per", w.per, per)

@@ -7,16 +7,6 @@ use crate::Error;
 use c10d::{ReduceOp, World};
 use tch::{Device, Kind, Tensor};
 
-/// Whether all these one-number tensors are finite on all ranks. Reads them: the one
-/// place where a step waits for the device.
-pub(crate) fn all_finite(world: &World, values: &[&Tensor]) -> Result<bool, Error> {
-    let mut finite = true;
-    for value in values {
-        finite &= f64::try_from(value.f_reshape([1])?)?.is_finite();
-    }
-    Ok(!any(world, !finite)?)
-}
-
 /// Whether `flag` is set on any rank.
 pub(crate) fn any(world: &World, flag: bool) -> Result<bool, Error> {
     Ok(world.reduce_scalar(f64::from(flag), ReduceOp::Max)? > 0.5)

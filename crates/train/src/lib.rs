@@ -28,6 +28,7 @@ mod session;
 mod stage;
 mod tensorboard;
 mod trace;
+mod verdicts;
 
 pub use config::Config;
 pub use error::Error;

@@ -4,7 +4,7 @@
 //! group are frozen, so that a backward pass touches the group it is meant for and
 //! nothing else, and each reducer sees gradients of its own group only.
 
-use crate::{BoxError, Error, Group, agree};
+use crate::{BoxError, Error, Group};
 use c10d::{Reducer, ReducerOptions, World};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
@@ -33,8 +33,8 @@ struct Trained {
     reducer: Option<Reducer>,
     /// L2 norm of this step's averaged gradients before clipping.
     norm: Option<Tensor>,
-    /// Whether this step's update was left out.
-    skipped: bool,
+    /// 1 where this step's update was left out, else 0; 0-dimensional, on the device.
+    bad: Option<Tensor>,
 }
 
 impl<'w> Optimizers<'w> {
@@ -67,7 +67,7 @@ impl<'w> Optimizers<'w> {
         self.rate = rate;
         for group in &mut self.groups {
             group.norm = None;
-            group.skipped = false;
+            group.bad = None;
         }
     }
 
@@ -90,7 +90,9 @@ impl<'w> Optimizers<'w> {
     ///
     /// `f` and the backward pass run with only this group trainable; the gradients are
     /// averaged over ranks, clipped together to `clip_grad_norm`, used and freed. If
-    /// loss or gradient norm is not finite on any rank, no rank updates.
+    /// loss or gradient norm is not finite on any rank, no rank updates: a bad loss makes
+    /// its gradients NaN, which the average carries to all ranks, and the averaged norm, the
+    /// same everywhere, tells the optimizer. Nothing is read on the host for it.
     ///
     /// # Errors
     /// Those of `f`; an unknown group; a loss that is no single number or does not
@@ -100,39 +102,37 @@ impl<'w> Optimizers<'w> {
         group: &str,
         f: impl FnOnce() -> Result<Tensor, BoxError>,
     ) -> Result<(), BoxError> {
-        let (world, clip, rate) = (self.world, self.clip_grad_norm, self.rate);
+        let (clip, rate) = (self.clip_grad_norm, self.rate);
         let group = self
             .groups
             .iter_mut()
             .find(|known| known.name == group)
             .ok_or_else(|| wrong(group, "this stage has no such group"))?;
         let freed = FreeGradients(group.parameters.iter().map(Tensor::shallow_clone).collect());
-        let loss = {
+        {
             let _guard = Trainable::new(&group.parameters);
             let loss = f()?;
             let _range = c10d::torch::range(c"backward");
             group.backward(&loss)?;
             group.used()?;
-            loss.detach()
-        };
+        }
         let _range = c10d::torch::range(c"optimizer");
         let norm = c10d::torch::grad_norm(&group.parameters)?;
-        if agree::all_finite(world, &[&loss, &norm])? {
-            if clip > 0.0 {
-                c10d::torch::clip_grads(&group.parameters, &norm, clip)?;
-            }
-            group.adam(rate)?;
-        } else {
-            group.skipped = true;
+        let bad = norm.f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float)?;
+        if clip > 0.0 {
+            c10d::torch::clip_grads(&group.parameters, &norm, clip)?;
         }
-        group.norm = Some(norm);
+        group.adam(rate, &bad)?;
+        (group.norm, group.bad) = (Some(norm), Some(bad));
         drop(freed);
         Ok(())
     }
 
-    /// Names of the groups whose update was left out in this step.
-    pub fn skipped(&self) -> Vec<&'static str> {
-        self.groups.iter().filter(|group| group.skipped).map(|group| group.name).collect()
+    /// Of each group minimized in this step, whether the update was left out: 1 or 0, a
+    /// 0-dimensional tensor that is not read yet. The same on every rank.
+    pub fn left_out(&self) -> Vec<(&'static str, Tensor)> {
+        let flag = |group: &Trained| Some((group.name, group.bad.as_ref()?.shallow_clone()));
+        self.groups.iter().filter_map(flag).collect()
     }
 
     /// Gradient norms of this step before clipping: 0-dimensional, not read yet.
@@ -181,7 +181,9 @@ impl Trained {
         let steps = parameters.iter().map(step).collect::<Result<_, _>>()?;
         // Every parameter takes part in every loss (`used` sees to it), which spares the
         // reducer a walk through the graph.
-        let options = ReducerOptions { find_unused: false, ..ReducerOptions::default() };
+        let bucket_bytes = bucket_bytes(&parameters);
+        let options =
+            ReducerOptions { find_unused: false, bucket_bytes, ..ReducerOptions::default() };
         let reducer = {
             // The reducer hooks into the graph ends of parameters, which only trainable
             // ones have; the hooks stay while requires_grad goes off and on.
@@ -191,19 +193,8 @@ impl Trained {
                 _ => Some(Reducer::new(world, &parameters, &options)?),
             }
         };
-        let (norm, skipped) = (None, false);
-        Ok(Self {
-            name,
-            names,
-            parameters,
-            exp_avg,
-            exp_avg_sq,
-            steps,
-            betas,
-            reducer,
-            norm,
-            skipped,
-        })
+        let (norm, bad) = (None, None);
+        Ok(Self { name, names, parameters, exp_avg, exp_avg_sq, steps, betas, reducer, norm, bad })
     }
 
     fn backward(&self, loss: &Tensor) -> Result<(), Error> {
@@ -214,6 +205,9 @@ impl Trained {
         if !loss.requires_grad() {
             return Err(wrong(self.name, "its loss does not depend on its parameters"));
         }
+        // 1, or NaN if the loss is not finite. A product with 1 changes no bit.
+        let sound = loss.detach() * 0.0 + 1.0;
+        let loss = &(loss * sound);
         if let Some(reducer) = &self.reducer {
             reducer.prepare_for_backward(loss)?;
         }
@@ -232,7 +226,7 @@ impl Trained {
         }
     }
 
-    fn adam(&self, rate: f64) -> Result<(), Error> {
+    fn adam(&self, rate: f64, skip: &Tensor) -> Result<(), Error> {
         let (beta1, beta2) = self.betas;
         let adam = c10d::torch::Adam { lr: rate, beta1, beta2, eps: EPSILON, weight_decay: 0.0 };
         Ok(c10d::torch::fused_adam_(
@@ -241,6 +235,7 @@ impl Trained {
             &self.exp_avg_sq,
             &self.steps,
             &adam,
+            Some(skip),
         )?)
     }
 }
@@ -276,6 +271,13 @@ impl Drop for FreeGradients {
         // Nothing to do about an error here; the next step would run into it again.
         let _ = c10d::torch::zero_grads(&self.0, true);
     }
+}
+
+/// Bytes of a message of gradients: an eighth of them all, so that the first are under way
+/// while most of the backward pass is still to come, at least 1 MiB and at most DDP's 25 MiB.
+fn bucket_bytes(parameters: &[Tensor]) -> usize {
+    let sizes = parameters.iter().map(|p| p.numel() * p.kind().elt_size_in_bytes());
+    (sizes.sum::<usize>() / 8).clamp(1 << 20, 25 << 20)
 }
 
 fn wrong(group: &str, problem: &str) -> Error {

@@ -5,6 +5,7 @@ mod checkpoint;
 mod context;
 mod optim;
 mod profile;
+mod reading;
 mod rng;
 
 pub(crate) use checkpoint::segment_failure;
@@ -13,6 +14,7 @@ pub use context::{
     CudaMemory, Versions, cache_cpu_memory, cuda_memory, empty_cuda_cache, reset_cuda_peak,
     set_cudnn_benchmark, set_deterministic, set_flush_denormal, set_tf32, versions,
 };
-pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, zero_grads};
+pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, restore_if, zero_grads};
 pub use profile::{Profile, Range, range};
+pub use reading::{Reading, read_later};
 pub use rng::{randn_seeded, rng_state, set_rng_state};

@@ -29,6 +29,9 @@ impl Default for Adam {
 /// One step of Adam in place, as `torch.optim.Adam(fused=True)` takes it. Parameters without
 /// a gradient are passed over, and their steps not counted.
 ///
+/// Where `skip` (0-dimensional, float32, on the parameters' device) is 1, nothing changes; it is
+/// not read on the host.
+///
 /// # Shapes
 /// One entry per parameter in each list. `exp_avg` and `exp_avg_sq` like their parameter, in
 /// shape, dtype, device and memory layout; `steps` float32 of one element, on the parameter's
@@ -43,6 +46,7 @@ pub fn fused_adam_(
     exp_avg_sq: &[Tensor],
     steps: &[Tensor],
     adam: &Adam,
+    skip: Option<&Tensor>,
 ) -> Result<()> {
     let count = params.len();
     if [exp_avg, exp_avg_sq, steps].iter().any(|list| list.len() != count) {
@@ -54,7 +58,8 @@ pub fn fused_adam_(
         )));
     }
     let (p, m, v, t) = (pointers(params), pointers(exp_avg), pointers(exp_avg_sq), pointers(steps));
-    // SAFETY: four lists of `count` live tensors.
+    let skip = skip.map_or(std::ptr::null(), Tensor::as_ptr);
+    // SAFETY: four lists of `count` live tensors; a null pointer or a live tensor.
     let code = unsafe {
         ffi::c10d_fused_adam(
             p.as_ptr(),
@@ -62,6 +67,7 @@ pub fn fused_adam_(
             v.as_ptr(),
             t.as_ptr(),
             count as i64,
+            skip,
             adam.lr,
             adam.beta1,
             adam.beta2,
@@ -97,6 +103,25 @@ pub fn clip_grads(params: &[Tensor], norm: &Tensor, max_norm: f64) -> Result<()>
     let code =
         unsafe { ffi::c10d_clip_grads(list.as_ptr(), list.len() as i64, norm.as_ptr(), max_norm) };
     ffi::check(code, "clip_grads")
+}
+
+/// Copies each of `saved` into its tensor where `flag` (0-dimensional) is not 0, in place.
+/// Nothing is read back from a CUDA device to decide it.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when the lists differ in length; [`Error::Libtorch`] when shapes
+/// do.
+pub fn restore_if(flag: &Tensor, tensors: &[Tensor], saved: &[Tensor]) -> Result<()> {
+    if tensors.len() != saved.len() {
+        let (a, b) = (tensors.len(), saved.len());
+        return Err(Error::InvalidArgument(format!("restore_if: {a} tensors but {b} saved")));
+    }
+    let (list, saved) = (pointers(tensors), pointers(saved));
+    // SAFETY: live tensors, two lists of one length.
+    let code = unsafe {
+        ffi::c10d_restore_if(flag.as_ptr(), list.as_ptr(), saved.as_ptr(), list.len() as i64)
+    };
+    ffi::check(code, "restore_if")
 }
 
 /// Sets all gradients to zero, or lets go of them (`set_to_none`), which saves the memory and

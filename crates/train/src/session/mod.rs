@@ -3,12 +3,12 @@
 mod record;
 mod start;
 
-use crate::checkpoint::BadSteps;
 use crate::metrics::{Line, Metrics, Timing};
 use crate::progress::Progress;
 use crate::resume::Position;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
+use crate::verdicts::Verdicts;
 use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Summary, mix};
 use c10d::World;
 use std::path::PathBuf;
@@ -31,8 +31,7 @@ pub(crate) struct Session<'a> {
     rate: f64,
     /// Copies of the stage's buffers from before the step.
     buffers: Vec<Tensor>,
-    bad: BadSteps,
-    skipped: Vec<&'static str>,
+    verdicts: Verdicts,
     metrics: Metrics,
     /// Rank 0 only.
     board: Option<TensorBoard>,
@@ -97,28 +96,17 @@ impl<'a> Session<'a> {
         info: &StepInfo,
         elapsed: Duration,
     ) -> Result<(), Error> {
-        self.skipped = self.optimizers.skipped();
+        let left_out = self.optimizers.left_out();
         let buffers = stage.buffers();
-        if self.skipped.is_empty() {
-            self.bad.in_a_row = 0;
-            if self.world.size() > 1 && !buffers.is_empty() {
-                self.world.all_reduce_mean(&buffers)?;
-            }
-        } else {
-            self.bad.in_a_row += 1;
-            self.bad.total += 1;
-            let _guard = tch::no_grad_guard();
-            for (buffer, before) in buffers.iter().zip(&self.buffers) {
-                buffer.shallow_clone().f_copy_(before)?;
-            }
-            tracing::warn!(
-                "step {}: {} not updated, a loss or gradient is not finite ({} in a row); this rank's items: {}",
-                info.step,
-                self.skipped.join(", "),
-                self.bad.in_a_row,
-                S::items(batch).join(", ")
-            );
+        if self.world.size() > 1 && !buffers.is_empty() {
+            self.world.all_reduce_mean(&buffers)?;
         }
+        if !left_out.is_empty() {
+            let flags: Vec<&Tensor> = left_out.iter().map(|(_, flag)| flag).collect();
+            let any = Tensor::f_stack(&flags, 0)?.f_max()?;
+            c10d::torch::restore_if(&any, &buffers, &self.buffers)?;
+        }
+        self.verdicts.push(info.step, left_out, S::items(batch))?;
         let images = S::images_per_batch(batch) * self.world.size();
         let timing = Timing { lr: self.rate, seconds: elapsed.as_secs_f64(), images };
         self.metrics.push(info, losses, self.optimizers.grad_norms(), &timing);
@@ -134,18 +122,20 @@ impl<'a> Session<'a> {
         (every > 0 && self.position.step.is_multiple_of(every))
             || self.position.batch == 0
             || self.done()
-            || self.bad.in_a_row >= self.config.max_bad_steps
+            || self.verdicts.counts().in_a_row >= self.config.max_bad_steps
     }
 
     /// Ends the run if too many steps in a row were skipped.
     pub(crate) fn check_bad_steps(&self) -> Result<(), Error> {
-        if self.bad.in_a_row < self.config.max_bad_steps {
+        let count = self.verdicts.counts().in_a_row;
+        if count < self.config.max_bad_steps {
             return Ok(());
         }
+        let (step, groups) = self.verdicts.last();
         Err(Error::NonFinite {
-            step: self.position.step.saturating_sub(1),
-            count: self.bad.in_a_row,
-            groups: self.skipped.join(", "),
+            step,
+            count,
+            groups: groups.join(", "),
             saved: self.saved.as_ref().map_or("none".into(), |path| path.display().to_string()),
         })
     }
@@ -155,7 +145,7 @@ impl<'a> Session<'a> {
         Summary {
             steps: self.position.step,
             resumed: self.resumed,
-            bad_steps: self.bad.total,
+            bad_steps: self.verdicts.counts().total,
             stopped,
             finished: self.position.epoch >= self.config.epochs,
             checkpoint: self.saved,

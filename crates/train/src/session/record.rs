@@ -49,6 +49,7 @@ impl Session<'_> {
 
     /// Saves a checkpoint, all ranks together.
     pub(crate) fn save<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
+        self.verdicts.settle()?;
         self.log(stage)?;
         self.metrics.sync()?;
         let Position { step, epoch, batch } = self.position;
@@ -62,7 +63,7 @@ impl Session<'_> {
             batch_size: self.config.batch_size,
             seed: self.config.seed,
             fidelity: self.places.fidelity.clone(),
-            bad_steps: self.bad,
+            bad_steps: self.verdicts.counts(),
             configuration: self.places.configuration.clone(),
             files: BTreeMap::new(),
             checksum: String::new(),

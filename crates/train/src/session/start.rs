@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::resume::{self, Position};
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
+use crate::verdicts::Verdicts;
 use crate::{Config, Error, Optimizers, Places, Stage, agree, mix};
 use c10d::World;
 use std::collections::HashSet;
@@ -90,8 +91,7 @@ impl<'a> Session<'a> {
             optimizers,
             rate: 0.0,
             buffers: Vec::new(),
-            bad,
-            skipped: Vec::new(),
+            verdicts: Verdicts::new(device, bad),
             metrics,
             board,
             progress,
