@@ -8,13 +8,14 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "errors.cpp",
     "rendezvous.cpp",
     "group.cpp",
     "collectives.cpp",
     "reducer.cpp",
     "batch_norm.cpp",
+    "autocast.cpp",
     "optim.cpp",
     "reading.cpp",
     "context.cpp",

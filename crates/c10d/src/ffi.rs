@@ -165,6 +165,8 @@ unsafe extern "C" {
     pub(crate) fn c10d_read_later(tensor: *const C_tensor, out: *mut *mut ShimReading) -> i32;
     pub(crate) fn c10d_reading_wait(reading: *mut ShimReading, out: *mut *mut C_tensor) -> i32;
     pub(crate) fn c10d_reading_free(reading: *mut ShimReading);
+    pub(crate) fn c10d_autocast(cuda: bool, on: bool, before: *mut bool);
+    pub(crate) fn c10d_is_autocast(cuda: bool) -> bool;
     pub(crate) fn c10d_zero_grads(params: Tensors, count: i64, set_to_none: bool) -> i32;
 
     pub(crate) fn c10d_randn_seeded(

@@ -3,9 +3,9 @@
 
 use c10d::Error;
 use c10d::torch::{
-    Adam, clip_grads, cuda_memory, empty_cuda_cache, fused_adam_, grad_norm, randn_seeded,
-    read_later, reset_cuda_peak, restore_if, rng_state, set_deterministic, set_rng_state, set_tf32,
-    versions, zero_grads,
+    Adam, Autocast, checkpoint, clip_grads, cuda_memory, empty_cuda_cache, fused_adam_, grad_norm,
+    randn_seeded, read_later, reset_cuda_peak, restore_if, rng_state, set_deterministic,
+    set_rng_state, set_tf32, versions, widened, zero_grads,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -208,4 +208,38 @@ fn switches_and_versions() {
         assert!(matches!(reset_cuda_peak(Device::Cuda(0)), Err(Error::Unsupported(_))));
         assert!(matches!(rng_state(Device::Cuda(0)), Err(Error::Unsupported(_))));
     }
+}
+
+#[test]
+fn autocast_lowers_products_nests_and_reaches_recomputed_segments() {
+    let (x, w) = (normal(&[4, 8], 1, Kind::Float), normal(&[8, 8], 2, Kind::Float));
+    let product = |x: &Tensor, w: &Tensor| x.matmul(w).kind();
+    {
+        let _on = Autocast::new(CPU, true);
+        assert_eq!(product(&x, &w), Kind::BFloat16);
+        {
+            let _off = Autocast::new(CPU, false);
+            assert_eq!(product(&x, &w), Kind::Float);
+        }
+        assert!(Autocast::is_on(CPU) && !Autocast::is_on(Device::Cuda(0)));
+        assert_eq!(widened(&x.matmul(&w)).kind(), Kind::Float);
+    }
+    assert!(!Autocast::is_on(CPU));
+
+    // What a segment computed in the forward pass it computes again, though autocast is off.
+    let kinds = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let w = w.set_requires_grad(true);
+    let loss = {
+        let _on = Autocast::new(CPU, true);
+        let (seen, weight) = (kinds.clone(), w.shallow_clone());
+        let segment = move |inputs: &[Tensor]| {
+            let y = inputs[0].matmul(&weight);
+            seen.lock().unwrap().push(y.kind());
+            Ok(y)
+        };
+        checkpoint(&[x], &[w.shallow_clone()], segment).unwrap().sum(Kind::Float)
+    };
+    c10d::backward(&loss).unwrap();
+    assert_eq!(*kinds.lock().unwrap(), [Kind::BFloat16; 2]);
+    assert_eq!(w.grad().kind(), Kind::Float);
 }

@@ -1,3 +1,4 @@
+use c10d::torch::widened;
 use tch::{Tensor, nn};
 
 use crate::config::{GROUPS, ModelConfig};
@@ -192,7 +193,8 @@ impl Encoder {
             let next = unit.forward(&features[features.len() - 1]);
             features.push(next);
         }
-        features
+        // What is made of features, unlike them, is float32 under autocast, too.
+        features.iter().map(widened).collect()
     }
 
     /// `E_index(z)`: feature `index` replaced by `z`, the rest run,
@@ -233,7 +235,8 @@ impl Encoder {
 
     fn head(&self, x: &Tensor) -> Tensor {
         let (norm2d, linear, norm1d) = &self.output;
-        normalize(&norm1d.forward(&norm2d.forward(x).flatten(1, -1).apply(linear)))
+        let embedding = norm2d.forward(x).flatten(1, -1).apply(linear);
+        normalize(&norm1d.forward(&widened(&embedding)))
     }
 }
 

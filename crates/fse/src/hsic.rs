@@ -14,6 +14,7 @@
 //! gradients) go over the tiles on and above the diagonal only, since kernels are symmetric,
 //! and no n×n matrix is kept; the gradient is handed to autograd by a surrogate term.
 //! Nothing is read on the host, so a device is never waited for.
+use c10d::torch::Autocast;
 use encoder::Fidelity;
 use tch::{Device, Kind, Tensor};
 
@@ -66,6 +67,8 @@ pub fn hsic_loss(z: &Tensor, p: &Tensor, estimator: Estimator) -> Tensor {
 /// # Shapes
 /// `x` [n, C], `y` [n, D] → 0-dim, differentiable in both.
 pub fn hsic(x: &Tensor, y: &Tensor, estimator: Estimator) -> Tensor {
+    // Differences of near-equal numbers: not for bfloat16.
+    let _full = Autocast::new(x.device(), false);
     // What is computed from them has a graph only where one is being recorded.
     let recorded = x.alias_copy().requires_grad() || y.alias_copy().requires_grad();
     let pair = tch::no_grad(|| Pair::new(x, y, estimator));

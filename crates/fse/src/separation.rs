@@ -1,3 +1,4 @@
+use c10d::torch::widened;
 use encoder::{Encoder, Fidelity, ModelConfig, READOUT_LAYERS, SEPARATION_LAYERS, Stats};
 use tch::{Device, Kind, Tensor, nn};
 
@@ -43,7 +44,7 @@ impl SeparationLayer {
     /// λ from what the first convolution gives.
     fn lambda(&self, hidden: &Tensor) -> Tensor {
         let hidden = hidden.apply(&self.conv2).relu_();
-        hidden.apply(&self.conv3).clamp(-ALPHA_LIMIT, ALPHA_LIMIT).sigmoid()
+        widened(&hidden.apply(&self.conv3)).clamp(-ALPHA_LIMIT, ALPHA_LIMIT).sigmoid()
     }
 }
 

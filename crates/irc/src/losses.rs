@@ -1,5 +1,6 @@
 //! The losses of stage II (method.md §6), each a 0-dim tensor.
 use c10d::World;
+use c10d::torch::widened;
 use tch::{Kind, Tensor};
 
 use crate::Error;
@@ -11,11 +12,16 @@ const REPEAT: f64 = 1.1;
 
 /// Cosines of the rows of two batches [B, D] → `[B]`.
 pub(crate) fn cosines(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::cosine_similarity(a, b, 1, 1e-8)
+    Tensor::cosine_similarity(&widened(a), &widened(b), 1, 1e-8)
 }
 
 fn mean(t: &Tensor) -> Tensor {
     t.mean(Kind::Float)
+}
+
+/// MSE(x, target).
+fn off(x: &Tensor, target: i64) -> Tensor {
+    mean(&(widened(x) - target).square())
 }
 
 fn average(parts: Vec<Tensor>) -> Tensor {
@@ -25,13 +31,13 @@ fn average(parts: Vec<Tensor>) -> Tensor {
 /// Image discriminator, least squares: mean over scales of
 /// ½ (MSE(D(Xt), 1) + MSE(D(Y), 0)).
 pub fn discriminator(real: &[Tensor], fake: &[Tensor]) -> Tensor {
-    let scale = |(r, f): (&Tensor, &Tensor)| (mean(&(r - 1).square()) + mean(&f.square())) * 0.5;
+    let scale = |(r, f): (&Tensor, &Tensor)| (off(r, 1) + off(f, 0)) * 0.5;
     average(real.iter().zip(fake).map(scale).collect())
 }
 
 /// Generator against it: mean over scales of MSE(D(Y), 1).
 pub fn adversarial(fake: &[Tensor]) -> Tensor {
-    average(fake.iter().map(|f| mean(&(f - 1).square())).collect())
+    average(fake.iter().map(|f| off(f, 1)).collect())
 }
 
 /// Implicit identity discriminator: −2 (mean cos(id_s, D(Xs)) + mean cos(id_t,

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use c10d::torch::widened;
 use encoder::ModelConfig;
 use tch::{Device, Tensor, nn};
 use train::BoxError;
@@ -53,7 +54,7 @@ impl Reconstructor {
         let attributes = self.decoder.attributes(image, parts, mode)?;
         let lambdas = self.decoder.lambda_maps(lambdas, mode)?;
         let y = self.generator.forward(identity, &attributes, &lambdas, self.recompute_from)?;
-        Ok(y.clamp(-1.0, 1.0))
+        Ok(widened(&y).clamp(-1.0, 1.0))
     }
 
     /// The decoder.

@@ -112,6 +112,7 @@ impl<'w> Optimizers<'w> {
         {
             let _guard = Trainable::new(&group.parameters);
             let loss = f()?;
+            let _precision = c10d::torch::Autocast::new(loss.device(), false);
             let _range = c10d::torch::range(c"backward");
             group.backward(&loss)?;
             group.used()?;

@@ -39,9 +39,11 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
                 Some(batch) => batch.map_err(|error| session.data_error(error.to_string()))?,
                 None => return Err(session.data_error("the epoch ended too early".into())),
             };
+            let precision = session.precision();
             let losses = stage
                 .step(&batch, session.optimizers(), &info)
                 .map_err(|source| Error::Stage { stage: stage.name(), step: info.step, source })?;
+            drop(precision);
             session.end_step(stage, &batch, losses, &info, started.elapsed())?;
             session.trace().end_step()?;
 

@@ -5,9 +5,10 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
+use super::Autocast;
 use crate::ffi;
 use crate::{Error, Result};
 
@@ -38,7 +39,12 @@ pub fn checkpoint(
     parameters: &[Tensor],
     segment: impl Fn(&[Tensor]) -> Result<Tensor> + 'static,
 ) -> Result<Tensor> {
-    let closure: Box<Closure> = Box::new(Box::new(segment));
+    let device = inputs.first().map_or(Device::Cpu, Tensor::device);
+    let precision = Autocast::is_on(device);
+    let closure: Box<Closure> = Box::new(Box::new(move |inputs: &[Tensor]| {
+        let _precision = Autocast::new(device, precision);
+        segment(inputs)
+    }));
     let (inputs, parameters) = (ffi::pointers(inputs), ffi::pointers(parameters));
     let result = ffi::receive_tensor("a checkpointed segment", |out| {
         // SAFETY: pointers of tensors borrowed for the call; the closure is given away and

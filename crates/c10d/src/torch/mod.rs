@@ -1,6 +1,7 @@
 //! What tch lacks: Adam over state of one's own, gradient norms without a host read, random
 //! generator state, libtorch's global switches, its profiler.
 
+mod autocast;
 mod checkpoint;
 mod context;
 mod optim;
@@ -8,6 +9,7 @@ mod profile;
 mod reading;
 mod rng;
 
+pub use autocast::{Autocast, widened};
 pub(crate) use checkpoint::segment_failure;
 pub use checkpoint::{checkpoint, recomputing};
 pub use context::{

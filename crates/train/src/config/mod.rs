@@ -1,10 +1,12 @@
 //! Configuration: the engine's own keys, and how layers of files and flags become one.
 
 mod layers;
+mod precision;
 mod schedule;
 mod source;
 
 pub use layers::Layers;
+pub use precision::Precision;
 pub use schedule::Schedule;
 
 use crate::Error;
@@ -19,6 +21,10 @@ pub struct Config {
     pub seed: u64,
     /// Only operations that give the same bits each time.
     pub deterministic: bool,
+    /// What convolutions and matrix products compute in: `float32` or `bfloat16`.
+    pub precision: Precision,
+    /// Let float32 convolutions and matrix products on CUDA round their inputs to TF32.
+    pub tf32: bool,
     /// Passes over the data.
     pub epochs: u64,
     /// Pairs per step and rank.
@@ -54,6 +60,8 @@ impl Default for Config {
         Self {
             seed: 0,
             deterministic: true,
+            precision: Precision::Float32,
+            tf32: false,
             epochs: 10,
             batch_size: 2,
             lr: 1e-4,
@@ -100,6 +108,20 @@ impl Config {
             }
         }
         parse_device(&self.device).map(|_| ())
+    }
+
+    /// Sets libtorch's process-wide switches: threads, determinism, TF32, and cuDNN's search
+    /// for its fastest algorithm where determinism does not forbid it.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn apply(&self) -> Result<(), Error> {
+        if self.threads > 0 {
+            tch::set_num_threads(i32::try_from(self.threads).unwrap_or(i32::MAX));
+        }
+        c10d::torch::set_deterministic(self.deterministic)?;
+        c10d::torch::set_cudnn_benchmark(!self.deterministic)?;
+        Ok(c10d::torch::set_tf32(self.tf32)?)
     }
 
     /// The device this rank computes on.

@@ -11,6 +11,7 @@ use crate::trace::Trace;
 use crate::verdicts::Verdicts;
 use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Summary, mix};
 use c10d::World;
+use c10d::torch::Autocast;
 use std::path::PathBuf;
 use std::time::Duration;
 use tch::{Device, Tensor};
@@ -59,6 +60,11 @@ impl<'a> Session<'a> {
 
     pub(crate) fn optimizers(&mut self) -> &mut Optimizers<'a> {
         &mut self.optimizers
+    }
+
+    /// Applies the run's precision to the forward passes of a step while it lives.
+    pub(crate) fn precision(&self) -> Autocast {
+        self.config.precision.enter(self.device)
     }
 
     pub(crate) fn trace(&mut self) -> &mut Trace {

@@ -30,10 +30,7 @@ impl<'a> Session<'a> {
             return Err(Error::Data { epoch: 0, batch: 0, problem: problem.into() });
         }
         let name = stage.name();
-        if config.threads > 0 {
-            tch::set_num_threads(config.threads as i32);
-        }
-        c10d::torch::set_deterministic(config.deterministic)?;
+        config.apply()?;
         // Nothing in training should draw from the default generator; if something
         // does, ranks draw different numbers.
         tch::manual_seed(mix(config.seed, world.rank() as u64) as i64);

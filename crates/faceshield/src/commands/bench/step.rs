@@ -58,6 +58,7 @@ struct Report {
     batch: usize,
     device: String,
     threads: i32,
+    precision: train::config::Precision,
     step_seconds_median: f64,
     step_seconds_min: f64,
     images_per_second: f64,
@@ -99,9 +100,7 @@ pub(crate) fn run(args: &Step) -> anyhow::Result<()> {
 }
 
 fn device(common: &Common) -> anyhow::Result<Device> {
-    if common.engine.threads > 0 {
-        tch::set_num_threads(i32::try_from(common.engine.threads).unwrap_or(i32::MAX));
-    }
+    common.engine.apply()?;
     common.engine.device(0).map_err(|error| misuse(error.to_string()))
 }
 
@@ -150,7 +149,6 @@ fn measure<S: Stage<Batch = PairBatch>>(
 ) -> anyhow::Result<Report> {
     let engine = &common.engine;
     let world = c10d::World::solo();
-    c10d::torch::set_deterministic(engine.deterministic)?;
     let batch = random_batch(&common.model, engine.batch_size, engine.seed)?;
     let mut optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
     let mut parts = BTreeMap::from([("build", started.elapsed().as_secs_f64())]);
@@ -165,6 +163,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
         };
         let start = Instant::now();
         optimizers.begin_step(engine.lr);
+        let _precision = engine.precision.enter(device);
         stage.step(&batch, &mut optimizers, &info).map_err(|error| anyhow::anyhow!("{error}"))?;
         if let Device::Cuda(index) = device {
             Cuda::synchronize(index as i64);
@@ -193,6 +192,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
             _ => "cpu".to_owned(),
         },
         threads: tch::get_num_threads(),
+        precision: engine.precision,
         step_seconds_median: median,
         step_seconds_min: seconds[0],
         images_per_second: engine.batch_size as f64 / median,
