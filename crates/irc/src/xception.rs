@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use encoder::{Fidelity, ModelConfig};
-use tch::{Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 use crate::Error;
 use crate::layers::{BatchNorm, Geometry, Mode, conv};
@@ -30,6 +30,16 @@ impl Separable {
 
     fn forward(&self, x: &Tensor) -> Tensor {
         x.apply(&self.depthwise).apply(&self.pointwise)
+    }
+}
+
+/// On a CPU, `x` laid out as its rows of channels, which everything after it keeps: depthwise
+/// convolutions, norms and pooling go over many channels at a time then. Patch discriminator,
+/// decoder and encoder gain nothing by it.
+fn channels_last(x: &Tensor) -> Tensor {
+    match x.device() {
+        Device::Cpu => x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+        _ => x.shallow_clone(),
     }
 }
 
@@ -198,7 +208,7 @@ impl IidDiscriminator {
     /// # Errors
     /// When another rank fails while statistics are synchronised.
     pub fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
-        let mut h = images.shallow_clone();
+        let mut h = channels_last(images);
         for (conv, norm) in &self.entry {
             h = norm.forward(&h.apply(conv), mode)?.relu();
         }
