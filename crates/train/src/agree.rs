@@ -7,9 +7,16 @@ use crate::Error;
 use c10d::{ReduceOp, World};
 use tch::{Device, Kind, Tensor};
 
-/// Whether `flag` is set on any rank.
-pub(crate) fn any(world: &World, flag: bool) -> Result<bool, Error> {
-    Ok(world.reduce_scalar(f64::from(flag), ReduceOp::Max)? > 0.5)
+/// Which of these flags are set on any rank.
+pub(crate) fn any<const N: usize>(world: &World, flags: [bool; N]) -> Result<[bool; N], Error> {
+    if world.size() == 1 {
+        return Ok(flags);
+    }
+    // Gloo stands beside NCCL, so CPU tensors always travel.
+    let all = Tensor::f_from_slice(&flags.map(i64::from))?;
+    world.all_reduce(&all, ReduceOp::Max)?;
+    let all: Vec<i64> = Vec::try_from(&all)?;
+    Ok(std::array::from_fn(|i| all[i] > 0))
 }
 
 /// Lets every rank go on only if each of them succeeded, and so is a barrier too.

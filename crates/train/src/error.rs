@@ -96,6 +96,33 @@ pub enum Error {
         /// What all ranks were doing.
         action: &'static str,
     },
+    /// Too little room for checkpoints.
+    #[error(
+        "{folder} has {free} MB free, two checkpoints need {needed} MB: free some room or choose \
+         another --checkpoint-dir",
+        folder = .folder.display()
+    )]
+    NoRoom {
+        /// Where they would go.
+        folder: PathBuf,
+        /// MB that two need.
+        needed: u64,
+        /// MB that there are.
+        free: u64,
+    },
+    /// The newest checkpoint of a run that is otherwise done could not be written.
+    #[error("the run went on to step {step}, but its checkpoint was not saved: {problem}; {left}")]
+    Unsaved {
+        /// Where the run ended.
+        step: u64,
+        /// Why it was not saved.
+        problem: String,
+        /// Which checkpoint there is.
+        left: String,
+    },
+    /// The thread that writes checkpoints ended in a panic.
+    #[error("the thread that writes checkpoints failed: please report it with the log before")]
+    Saver,
     /// A stage's groups or a call of it are wrong.
     #[error("group `{group}`: {problem}")]
     Group {

@@ -111,13 +111,13 @@ const CPU_GENERATOR: &str = "generator.cpu";
 const CUDA_GENERATOR: &str = "generator.cuda";
 
 /// A rank's own state: its generators, and where in the data it stands.
-pub(crate) fn rank_state(device: Device, position: &Position) -> Result<weights::Tensors, Error> {
+pub(crate) fn rank_state(device: Device, at: &Manifest) -> Result<weights::Tensors, Error> {
     let mut state = weights::Tensors::new();
     state.insert(CPU_GENERATOR.into(), c10d::torch::rng_state(Device::Cpu)?);
     if device.is_cuda() {
         state.insert(CUDA_GENERATOR.into(), c10d::torch::rng_state(device)?);
     }
-    let numbers = [position.step, position.epoch, position.batch].map(|x| x as i64);
+    let numbers = [at.step, at.epoch, at.batch].map(|x| x as i64);
     let sampler = Tensor::f_from_slice(&numbers)?.f_to_kind(Kind::Int64)?;
     state.insert("sampler.step_epoch_batch".into(), sampler);
     Ok(state)

@@ -1,7 +1,7 @@
 //! The loop.
 
 use crate::session::Session;
-use crate::{Config, Error, Places, Source, Stage, StopFlag, Summary, agree};
+use crate::{Config, Error, Places, Source, Stage, StopFlag, Summary};
 use c10d::World;
 use std::time::Instant;
 
@@ -53,7 +53,7 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             if info.preview_due && world.is_main() {
                 session.preview(stage, &batch, &info)?;
             }
-            stopping = agree::any(world, stop.is_set())?;
+            stopping = session.meet(stop)?;
             if stopping || session.checkpoint_due() {
                 session.save(stage)?;
             }
@@ -61,5 +61,5 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
         }
     }
     session.trace().finish()?;
-    Ok(session.finish(stopping))
+    session.finish(stopping)
 }

@@ -14,13 +14,17 @@
 
 mod find;
 mod manifest;
+mod saver;
 mod shelf;
+mod space;
 mod write;
 
 pub use find::{Checkpoint, Skipped, find, newest};
 pub use manifest::{BadSteps, FORMAT, FileSum, Manifest};
+pub use saver::{Outcome, Saver};
 pub(crate) use shelf::Shelf;
-pub(crate) use write::{Contents, save};
+pub(crate) use space::check as check_space;
+pub use write::Contents;
 
 use std::path::{Path, PathBuf};
 

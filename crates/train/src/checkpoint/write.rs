@@ -1,70 +1,94 @@
-//! Writing a checkpoint: every rank its part, rank 0 the manifest and the rename.
+//! A checkpoint's files: every rank its part, rank 0 the manifest and the rename.
 //!
 //! Guarantee: at any moment, also after a crash, a folder named `step_…` is either a
 //! complete checkpoint or recognisable as none. Order on rank 0: temporary folder,
 //! files (synced), manifest (synced), sync of the folder, rename, sync of the parent.
 
 use super::manifest::FileSum;
-use super::{MODEL, Manifest, OPTIMIZER, rank_file, step_name};
-use crate::{Error, agree};
-use c10d::World;
+use super::{MODEL, Manifest, OPTIMIZER, rank_file};
+use crate::{Error, Optimizers, Stage, resume};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use tch::{Device, Tensor};
 
 /// What goes into a checkpoint. On ranks other than 0 only `rank` is used.
-pub(crate) struct Contents {
-    pub(crate) manifest: Manifest,
-    pub(crate) model: weights::Tensors,
-    pub(crate) model_metadata: BTreeMap<String, String>,
-    pub(crate) optimizer: weights::Tensors,
-    pub(crate) rank: weights::Tensors,
+#[derive(Debug)]
+pub struct Contents {
+    pub(super) manifest: Manifest,
+    pub(super) model_metadata: BTreeMap<String, String>,
+    model: weights::Tensors,
+    optimizer: weights::Tensors,
+    rank: weights::Tensors,
 }
 
-/// Saves a checkpoint into `folder`; called by all ranks together. Returns its path.
-pub(crate) fn save(folder: &Path, contents: Contents, world: &World) -> Result<PathBuf, Error> {
-    const ACTION: &str = "save its part of the checkpoint";
-    let step = contents.manifest.step;
-    let temporary = folder.join(format!(".{}.tmp", step_name(step)));
-    let path = folder.join(step_name(step));
-
-    let made = if world.is_main() { make(&temporary) } else { Ok(()) };
-    agree::all_ok(world, ACTION, made)?;
-    let written = write_files(&temporary, &contents, world);
-    let written = agree::all_ok(world, ACTION, written);
-    let done = match written {
-        Ok(()) if world.is_main() => complete(contents.manifest, &temporary, &path),
-        other => other,
-    };
-    if done.is_err() && world.is_main() {
-        // Best effort: what is left behind is no checkpoint either way.
-        let _ = fs::remove_dir_all(&temporary);
+impl Contents {
+    /// Gathers a run's state, as shallow clones: it must be used before the next step, or
+    /// [`Contents::copied`].
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn gather<S: Stage>(
+        manifest: Manifest,
+        model_metadata: BTreeMap<String, String>,
+        stage: &S,
+        optimizers: &Optimizers<'_>,
+    ) -> Result<Self, Error> {
+        let rank = resume::rank_state(optimizers.device(), &manifest)?;
+        let (mut model, mut optimizer) = Default::default();
+        if optimizers.world().is_main() {
+            (model, optimizer) = (stage.state(), optimizers.state());
+        }
+        Ok(Self { manifest, model_metadata, model, optimizer, rank })
     }
-    agree::all_ok(world, ACTION, done)?;
-    Ok(path)
+
+    /// The same in CPU memory of its own.
+    ///
+    /// # Errors
+    /// If libtorch refuses, for want of memory for one.
+    pub fn copied(self) -> Result<Self, Error> {
+        let copy = |tensors: weights::Tensors| -> Result<weights::Tensors, Error> {
+            let one = |(name, tensor): (String, Tensor)| {
+                let host = tensor.detach().f_to_device(Device::Cpu)?;
+                let own = if host.data_ptr() == tensor.data_ptr() { host.copy() } else { host };
+                Ok((name, own))
+            };
+            tensors.into_iter().map(one).collect()
+        };
+        let (model, optimizer, rank) = (copy(self.model)?, copy(self.optimizer)?, copy(self.rank)?);
+        Ok(Self { model, optimizer, rank, ..self })
+    }
+
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> u64 {
+        let all = [&self.model, &self.optimizer, &self.rank];
+        let sizes = all.into_iter().flat_map(|tensors| tensors.values());
+        sizes.map(|t| (t.numel() * t.kind().elt_size_in_bytes()) as u64).sum()
+    }
+
+    /// Writes and syncs the files of rank `rank` into `temporary`.
+    pub(super) fn write(&self, temporary: &Path, rank: usize) -> Result<(), Error> {
+        let none = BTreeMap::new();
+        weights::write_safetensors(&temporary.join(rank_file(rank)), &self.rank, &none)?;
+        if rank == 0 {
+            let model = temporary.join(MODEL);
+            weights::write_safetensors(&model, &self.model, &self.model_metadata)?;
+            weights::write_safetensors(&temporary.join(OPTIMIZER), &self.optimizer, &none)?;
+        }
+        Ok(())
+    }
 }
 
-fn make(temporary: &Path) -> Result<(), Error> {
+/// Rank 0: makes the empty folder that all ranks write into.
+pub(super) fn make(temporary: &Path) -> Result<(), Error> {
     if temporary.exists() {
         fs::remove_dir_all(temporary).map_err(Error::file("remove", temporary))?;
     }
     fs::create_dir_all(temporary).map_err(Error::file("create", temporary))
 }
 
-fn write_files(temporary: &Path, contents: &Contents, world: &World) -> Result<(), Error> {
-    let none = BTreeMap::new();
-    let own = temporary.join(rank_file(world.rank()));
-    weights::write_safetensors(&own, &contents.rank, &none)?;
-    if world.is_main() {
-        let model = temporary.join(MODEL);
-        weights::write_safetensors(&model, &contents.model, &contents.model_metadata)?;
-        weights::write_safetensors(&temporary.join(OPTIMIZER), &contents.optimizer, &none)?;
-    }
-    Ok(())
-}
-
 /// Rank 0, after every rank has written its files.
-fn complete(mut manifest: Manifest, temporary: &Path, path: &Path) -> Result<(), Error> {
+pub(super) fn complete(mut manifest: Manifest, temporary: &Path, path: &Path) -> Result<(), Error> {
     let names = [MODEL.to_string(), OPTIMIZER.to_string()];
     for name in names.into_iter().chain((0..manifest.world_size).map(rank_file)) {
         let file = temporary.join(&name);

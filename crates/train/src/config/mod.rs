@@ -41,6 +41,8 @@ pub struct Config {
     pub checkpoint_every: u64,
     /// Newest checkpoints that are kept; 0 keeps all.
     pub keep_checkpoints: usize,
+    /// Write checkpoints while the run goes on, from a copy in memory.
+    pub background_saves: bool,
     /// Steps between lines of the log and TensorBoard's scalars.
     pub log_every: u64,
     /// Steps between preview pictures; 0 makes none.
@@ -70,6 +72,7 @@ impl Default for Config {
             clip_grad_norm: 1.0,
             checkpoint_every: 2000,
             keep_checkpoints: 0,
+            background_saves: true,
             log_every: 100,
             preview_every: 100,
             max_bad_steps: 10,

@@ -3,6 +3,7 @@
 mod record;
 mod start;
 
+use crate::checkpoint::Saver;
 use crate::metrics::{Line, Metrics, Timing};
 use crate::progress::Progress;
 use crate::resume::Position;
@@ -22,7 +23,7 @@ pub(crate) struct Session<'a> {
     world: &'a World,
     places: &'a Places,
     device: Device,
-    folder: PathBuf,
+    saver: Saver<'a>,
     /// Batches of an epoch, steps of all epochs, and where this run ends.
     per_epoch: u64,
     total: u64,
@@ -42,6 +43,8 @@ pub(crate) struct Session<'a> {
     resumed: Option<u64>,
     /// The newest checkpoint.
     saved: Option<PathBuf>,
+    /// Why there is no newer one, if the last save failed.
+    unsaved: Option<String>,
 }
 
 impl<'a> Session<'a> {
@@ -132,11 +135,12 @@ impl<'a> Session<'a> {
     }
 
     /// Ends the run if too many steps in a row were skipped.
-    pub(crate) fn check_bad_steps(&self) -> Result<(), Error> {
+    pub(crate) fn check_bad_steps(&mut self) -> Result<(), Error> {
         let count = self.verdicts.counts().in_a_row;
         if count < self.config.max_bad_steps {
             return Ok(());
         }
+        self.settle()?;
         let (step, groups) = self.verdicts.last();
         Err(Error::NonFinite {
             step,
@@ -146,9 +150,21 @@ impl<'a> Session<'a> {
         })
     }
 
-    pub(crate) fn finish(self, stopped: bool) -> Summary {
+    /// Waits for the last save.
+    ///
+    /// # Errors
+    /// That it failed.
+    pub(crate) fn finish(mut self, stopped: bool) -> Result<Summary, Error> {
+        self.settle()?;
+        if let Some(problem) = self.unsaved {
+            let left = match &self.saved {
+                Some(path) => format!("the newest there is: {}", path.display()),
+                None => "there is none before it".into(),
+            };
+            return Err(Error::Unsaved { step: self.position.step, problem, left });
+        }
         let losses = self.last.map(|line| line.losses).unwrap_or_default();
-        Summary {
+        Ok(Summary {
             steps: self.position.step,
             resumed: self.resumed,
             bad_steps: self.verdicts.counts().total,
@@ -156,6 +172,6 @@ impl<'a> Session<'a> {
             finished: self.position.epoch >= self.config.epochs,
             checkpoint: self.saved,
             losses: losses.into_iter().map(|(name, x)| (name.to_string(), x)).collect(),
-        }
+        })
     }
 }

@@ -1,11 +1,11 @@
 //! What a run leaves behind: lines, events, pictures, checkpoints.
 
 use super::Session;
-use crate::checkpoint::{self, Contents, FORMAT, Manifest, Shelf};
+use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome};
 use crate::metrics::Line;
-use crate::resume::{self, Position};
+use crate::resume::Position;
 use crate::tensorboard::TensorBoard;
-use crate::{Error, Stage, StepInfo, agree, preview};
+use crate::{Error, Stage, StepInfo, StopFlag, agree, preview};
 use std::collections::BTreeMap;
 
 impl Session<'_> {
@@ -47,7 +47,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Saves a checkpoint, all ranks together.
+    /// Saves a checkpoint, all ranks together. What the step waits for is the log and a copy
+    /// in memory; with `background_saves` off, also the disk.
     pub(crate) fn save<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
         self.verdicts.settle()?;
         self.log(stage)?;
@@ -68,25 +69,50 @@ impl Session<'_> {
             files: BTreeMap::new(),
             checksum: String::new(),
         };
-        let mut model_metadata = self.places.metadata.clone();
-        model_metadata.insert("stage".into(), manifest.stage.clone());
-        model_metadata.insert("step".into(), step.to_string());
-        model_metadata.insert("fidelity".into(), manifest.fidelity.clone());
-        let contents = Contents {
-            manifest,
-            model: stage.state(),
-            model_metadata,
-            optimizer: self.optimizers.state(),
-            rank: resume::rank_state(self.device, &self.position)?,
-        };
-        let path = checkpoint::save(&self.folder, contents, self.world)?;
-        let kept = match self.world.is_main() {
-            true => Shelf(&self.folder).keep(self.config.keep_checkpoints),
-            false => Ok(()),
-        };
-        agree::all_ok(self.world, "delete old checkpoints", kept)?;
-        self.progress.say(&format!("step {step}: saved {}", path.display()));
-        self.saved = Some(path);
+        let mut metadata = self.places.metadata.clone();
+        metadata.insert("stage".into(), manifest.stage.clone());
+        metadata.insert("step".into(), step.to_string());
+        metadata.insert("fidelity".into(), manifest.fidelity.clone());
+        let contents = Contents::gather(manifest, metadata, stage, &self.optimizers)?;
+        for outcome in self.saver.start(contents)? {
+            self.note(outcome)?;
+        }
+        if self.config.background_saves { Ok(()) } else { self.settle() }
+    }
+
+    /// All ranks at the end of a step: whether any has been told to stop, and whether a save
+    /// that is under way can go on to its next part.
+    pub(crate) fn meet(&mut self, stop: &StopFlag) -> Result<bool, Error> {
+        let [stop, busy] = agree::any(self.world, [stop.is_set(), self.saver.busy()])?;
+        if !busy && let Some(outcome) = self.saver.advance()? {
+            self.note(outcome)?;
+        }
+        Ok(stop)
+    }
+
+    /// Waits for a save that is under way.
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
+        self.saver.settle()?.map_or(Ok(()), |outcome| self.note(outcome))
+    }
+
+    /// A disk that fails does not end the run: it may have room again at the next save.
+    fn note(&mut self, outcome: Outcome) -> Result<(), Error> {
+        match outcome {
+            Outcome::Saved(path) => {
+                let kept = match self.world.is_main() {
+                    true => self.saver.shelf().keep(self.config.keep_checkpoints),
+                    false => Ok(()),
+                };
+                agree::all_ok(self.world, "delete old checkpoints", kept)?;
+                self.progress.say(&format!("saved {}", path.display()));
+                self.unsaved = None;
+                self.saved = Some(path);
+            }
+            Outcome::Failed(error) => {
+                tracing::error!("{error}: no checkpoint was saved; the run goes on");
+                self.unsaved = Some(error.to_string());
+            }
+        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Starting: from a checkpoint or from the beginning, with everything in its place.
 
 use super::Session;
-use crate::checkpoint::{self, BadSteps, Checkpoint, Shelf};
+use crate::checkpoint::{self, BadSteps, Checkpoint, Saver, Shelf};
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::resume::{self, Position};
@@ -61,8 +61,13 @@ impl<'a> Session<'a> {
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
         let folder = checkpoint::folder(&places.checkpoint_dir, name);
+        let bytes = |tensors: &weights::Tensors| {
+            tensors.values().map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum::<usize>() as u64
+        };
         let prepared = match world.is_main() {
-            true => prepare(places, name, &folder, resumed, &progress),
+            true => prepare(places, name, &folder, resumed, &progress).and_then(|()| {
+                checkpoint::check_space(&folder, bytes(&stage.state()) + bytes(&optimizers.state()))
+            }),
             false => Ok(()),
         };
         agree::all_ok(world, "prepare the run's folders", prepared)?;
@@ -80,7 +85,7 @@ impl<'a> Session<'a> {
             world,
             places,
             device,
-            folder,
+            saver: Saver::new(folder, world),
             per_epoch,
             total,
             end,
@@ -96,6 +101,7 @@ impl<'a> Session<'a> {
             last: None,
             resumed,
             saved,
+            unsaved: None,
         })
     }
 }

@@ -8,4 +8,5 @@ mod python;
 mod ranks;
 mod refusals;
 mod resume;
+mod saving;
 mod toy;

@@ -16,6 +16,8 @@ pub(crate) struct Toy {
     pub(crate) noise: bool,
     /// Sets the flag during this step.
     pub(crate) stop_at: Option<(u64, StopFlag)>,
+    /// Called at the start of each step with its number.
+    pub(crate) at_step: Option<Box<dyn Fn(u64)>>,
     pub(crate) generator: [Tensor; 2],
     pub(crate) discriminator: [Tensor; 2],
     pub(crate) running: Tensor,
@@ -38,6 +40,7 @@ impl Toy {
             name: "toy",
             noise: false,
             stop_at: None,
+            at_step: None,
             generator: [parameter(&[width, 3], 1), parameter(&[3], 2)],
             discriminator: [parameter(&[3, 1], 3), parameter(&[1], 4)],
             running: Tensor::zeros([3], (Kind::Float, Device::Cpu)),
@@ -90,6 +93,9 @@ impl Stage for Toy {
         optim: &mut Optimizers<'_>,
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
+        if let Some(at_step) = &self.at_step {
+            at_step(info.step);
+        }
         if let Some((_, flag)) = self.stop_at.as_ref().filter(|(step, _)| *step == info.step) {
             flag.set();
         }
