@@ -3,8 +3,9 @@
 
 use c10d::Error;
 use c10d::torch::{
-    Adam, clip_grads, cuda_memory, empty_cuda_cache, fused_adam_, grad_norm, randn_seeded,
-    reset_cuda_peak, rng_state, set_deterministic, set_rng_state, set_tf32, versions, zero_grads,
+    Adam, clip_grads, cuda_memory, empty_cuda_cache, from_bytes, fused_adam_, grad_norm,
+    randn_seeded, reset_cuda_peak, rng_state, set_deterministic, set_rng_state, set_tf32, upload,
+    versions, zero_grads,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -167,5 +168,33 @@ fn switches_and_versions() {
         assert!(matches!(cuda_memory(Device::Cuda(0)), Err(Error::Unsupported(_))));
         assert!(matches!(reset_cuda_peak(Device::Cuda(0)), Err(Error::Unsupported(_))));
         assert!(matches!(rng_state(Device::Cuda(0)), Err(Error::Unsupported(_))));
+    }
+}
+
+#[test]
+fn bytes_lie_in_the_tensor_row_by_row() {
+    let tensor = from_bytes(&[&[1, 2, 3], &[], &[250, 0, 255]], &[2, 3]).unwrap();
+    assert_eq!((tensor.kind(), tensor.size()), (Kind::Uint8, vec![2, 3]));
+    assert_eq!(numbers(&tensor), [1.0, 2.0, 3.0, 250.0, 0.0, 255.0]);
+    assert_eq!(from_bytes(&[], &[0, 3]).unwrap().size(), [0, 3]);
+    for rows in [&[&[1_u8, 2][..]][..], &[&[1, 2, 3], &[4, 5, 6, 7]], &[]] {
+        assert!(matches!(from_bytes(rows, &[2, 3]), Err(Error::InvalidArgument(_))));
+    }
+}
+
+#[test]
+fn upload_reaches_the_device_or_says_that_it_is_not_there() {
+    let tensor = from_bytes(&[&[7, 8]], &[2]).unwrap();
+    let same = upload(&tensor, CPU).unwrap();
+    assert_eq!(same.data_ptr(), tensor.data_ptr(), "the CPU needs no copy");
+    match upload(&tensor, Device::Cuda(0)) {
+        Ok(copy) => {
+            assert_eq!(copy.device(), Device::Cuda(0));
+            assert_eq!(numbers(&copy.to_device(CPU)), [7.0, 8.0]);
+        }
+        Err(Error::Libtorch(text)) => {
+            assert!(!tch::Cuda::is_available() && !text.contains('\n'), "{text}");
+        }
+        Err(other) => panic!("{other}"),
     }
 }

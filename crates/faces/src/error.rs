@@ -141,6 +141,12 @@ pub enum Error {
     Torch(String),
 }
 
+impl From<c10d::Error> for Error {
+    fn from(error: c10d::Error) -> Self {
+        Error::Torch(error.to_string())
+    }
+}
+
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
         Error::Torch(one_line(&error.to_string()))

@@ -4,7 +4,8 @@
 //!   [`check`] decodes all of them.
 //! - [`Sampler`]: which images a rank sees in which batch, as a pure function.
 //! - [`PairLoader`]: batches of (source, target) images of two people (method.md §1),
-//!   decoded ahead by a thread pool with bounded memory.
+//!   decoded ahead by a thread pool with bounded memory; bytes until
+//!   [`PairBatch::to_device`].
 //! - [`read_photo`], [`read_image`], [`to_tensor`]: one file, for whoever needs just that.
 //! - [`similarity`]: the five-landmark alignment of method.md §7.
 //! - [`demo`]: real faces out of packages that registries carry.
@@ -17,6 +18,7 @@
 //! Drawn faces with known identity and attributes will live in a module `synth` beside
 //! [`demo`] and write the same layout: one folder per person.
 
+mod batch;
 mod cache;
 mod check;
 pub mod demo;
@@ -29,15 +31,18 @@ mod picture;
 mod random;
 mod sampler;
 pub mod similarity;
+mod tensor;
 
+pub use batch::PairBatch;
 pub use check::{CheckReport, check};
 pub use error::Error;
 pub use image::RgbImage;
 pub use index::{BadFile, Image, Index, Person, Progress};
-pub use loader::{Epoch, PairBatch, PairConfig, PairLoader};
+pub use loader::{Epoch, PairConfig, PairLoader};
 pub use pairs::PairItem;
-pub use picture::{MAX_SIDE, read_image, read_photo, to_tensor};
+pub use picture::{MAX_SIDE, read_image, read_photo};
 pub use sampler::Sampler;
+pub use tensor::to_tensor;
 
 /// Bytes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -7,11 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 use crate::pairs::{Loaded, Pairs};
 use crate::picture::MAX_SIDE;
-use crate::{BadFile, Error, Index, PairItem, Sampler, to_tensor};
+use crate::tensor::stack;
+use crate::{BadFile, Error, Index, PairBatch, Sampler};
 
 /// What the loader needs to know; every field is a configuration key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,28 +80,6 @@ impl PairConfig {
     }
 }
 
-/// A batch of `B` pairs; `B` is `batch_size`, or less for an epoch's last batch.
-#[derive(Debug)]
-pub struct PairBatch {
-    /// Source images, `[B, 3, S, S]`, f32 in [-1, 1], on the CPU.
-    pub source: Tensor,
-    /// Target images, as `source`.
-    pub target: Tensor,
-    /// Which images these are, in the same order.
-    pub items: Vec<PairItem>,
-}
-
-impl PairBatch {
-    /// The first pair alone, for a picture; shares its memory.
-    pub fn first(&self) -> PairBatch {
-        PairBatch {
-            source: self.source.narrow(0, 0, 1),
-            target: self.target.narrow(0, 0, 1),
-            items: self.items[..1].to_vec(),
-        }
-    }
-}
-
 /// Hands out the batches of one rank, decoded ahead by its own threads.
 ///
 /// What comes out is a pure function of (data, configuration, rank, world size, epoch,
@@ -111,7 +89,6 @@ pub struct PairLoader {
     sampler: Sampler,
     pool: Arc<ThreadPool>,
     prefetch: usize,
-    bgr: bool,
 }
 
 impl PairLoader {
@@ -148,9 +125,9 @@ impl PairLoader {
                 index.not_square()
             );
         }
-        let (prefetch, bgr) = (config.prefetch, config.bgr);
+        let prefetch = config.prefetch;
         let pairs = Arc::new(Pairs::new(index, config));
-        Ok(PairLoader { pairs, sampler, pool: Arc::new(pool), prefetch, bgr })
+        Ok(PairLoader { pairs, sampler, pool: Arc::new(pool), prefetch })
     }
 
     /// Batches of an epoch, the same on all ranks; at least 1.
@@ -169,7 +146,6 @@ impl PairLoader {
             epoch,
             next: first_batch,
             prefetch: self.prefetch,
-            bgr: self.bgr,
             waiting: VecDeque::new(),
             cancelled: Arc::new(AtomicBool::new(false)),
         };
@@ -199,7 +175,6 @@ pub struct Epoch {
     epoch: u64,
     next: u64,
     prefetch: usize,
-    bgr: bool,
     waiting: VecDeque<Pending>,
     cancelled: Arc<AtomicBool>,
 }
@@ -247,10 +222,7 @@ impl Epoch {
         let items = loaded.iter().map(|(_, pair)| pair.item).collect();
         let (source, target): (Vec<_>, Vec<_>) =
             loaded.into_iter().map(|(_, pair)| (pair.source, pair.target)).unzip();
-        // Here and not on the decoding threads: each of those would start libtorch threads
-        // of its own.
-        let (source, target) = (to_tensor(&source, self.bgr)?, to_tensor(&target, self.bgr)?);
-        Ok(PairBatch { source, target, items })
+        Ok(PairBatch { source: stack(&source)?, target: stack(&target)?, items })
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use image::RgbImage;
 
 use crate::random::{Use, below, mix, unit};
+use crate::tensor::swap_channels;
 use crate::{BadFile, Error, Index, PairConfig, picture};
 
 /// One (source, target) pair of a batch.
@@ -74,14 +75,14 @@ impl Pairs {
     pub(crate) fn load(&self, drawn: PairItem) -> Result<Loaded, Error> {
         let (source, mut source_pixels) =
             self.first_readable(drawn.source, None).ok_or_else(|| self.nothing_left())?;
-        self.maybe_flip(&mut source_pixels, Use::FlipSource, drawn.seed);
+        self.arrange(&mut source_pixels, Use::FlipSource, drawn.seed);
         if drawn.same {
             let item = PairItem { source, target: source, ..drawn };
             return Ok(Loaded { item, target: source_pixels.clone(), source: source_pixels });
         }
         let (target, mut target_pixels) =
             self.first_readable(drawn.target, Some(source)).ok_or_else(|| self.nothing_left())?;
-        self.maybe_flip(&mut target_pixels, Use::FlipTarget, drawn.seed);
+        self.arrange(&mut target_pixels, Use::FlipTarget, drawn.seed);
         let item = PairItem { source, target, ..drawn };
         Ok(Loaded { item, source: source_pixels, target: target_pixels })
     }
@@ -118,9 +119,13 @@ impl Pairs {
         }
     }
 
-    fn maybe_flip(&self, image: &mut RgbImage, usage: Use, seed: u64) {
+    /// Mirrors half of the images and puts the channels in order, as configured.
+    fn arrange(&self, image: &mut RgbImage, usage: Use, seed: u64) {
         if self.config.flip && mix(usage, &[seed]) & 1 == 1 {
             image::imageops::flip_horizontal_in_place(image);
+        }
+        if self.config.bgr {
+            swap_channels(image);
         }
     }
 

@@ -1,4 +1,4 @@
-//! One image file → RGB, 8 bits → the network's size → a tensor in [-1, 1].
+//! One image file → RGB, 8 bits → the network's size.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -7,7 +7,6 @@ use std::path::Path;
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
-use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 use crate::error::one_line;
@@ -53,35 +52,6 @@ pub(crate) fn read_header(path: &Path) -> Result<(u32, u32), Error> {
         let (width, height) = reader(path)?.into_decoder().map_err(text)?.dimensions();
         if width == 0 || height == 0 { Err("it has no pixels".into()) } else { Ok((width, height)) }
     })
-}
-
-/// A batch of equally large images as a tensor.
-///
-/// # Shapes
-/// `[B, 3, H, W]`, f32, x/127.5 − 1 (method.md §1), contiguous, on the CPU; channels in
-/// the order R, G, B, or B, G, R when `bgr` (what the published weights expect).
-///
-/// # Errors
-/// [`Error::Torch`] when the sizes differ or there is no image.
-pub fn to_tensor(images: &[RgbImage], bgr: bool) -> Result<Tensor, Error> {
-    let Some((width, height)) = images.first().map(RgbImage::dimensions) else {
-        return Err(Error::Torch("a batch of no images".into()));
-    };
-    let mut bytes = Vec::with_capacity(images.iter().map(|image| image.as_raw().len()).sum());
-    for image in images {
-        if image.dimensions() != (width, height) {
-            let (w, h) = image.dimensions();
-            return Err(Error::Torch(format!("images of {width}×{height} and {w}×{h} in a batch")));
-        }
-        bytes.extend_from_slice(image.as_raw());
-    }
-    let (b, h, w) = (images.len() as i64, i64::from(height), i64::from(width));
-    let pixels = Tensor::f_from_slice(&bytes)?.f_view([b, h, w, 3])?.f_permute([0, 3, 1, 2])?;
-    let pixels = if bgr { pixels.f_flip([1])? } else { pixels };
-    // One pass turns bytes to floats and interleaved channels to planes.
-    let mut tensor = Tensor::f_empty([b, 3, h, w], (Kind::Float, Device::Cpu))?;
-    tensor.f_copy_(&pixels)?;
-    Ok(tensor.f_divide_scalar_(127.5)?.f_subtract_scalar_(1.0)?)
 }
 
 fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
@@ -171,23 +141,6 @@ mod tests {
                 "{message}"
             );
         }
-    }
-
-    #[test]
-    fn tensor_has_planes_in_minus_one_to_one() {
-        let a = RgbImage::from_fn(2, 2, |x, y| Rgb([(x * 255) as u8, (y * 255) as u8, 51]));
-        let b = RgbImage::from_pixel(2, 2, Rgb([0, 127, 255]));
-        let rgb = to_tensor(&[a.clone(), b.clone()], false).unwrap();
-        assert_eq!(rgb.size(), [2, 3, 2, 2]);
-        assert!(rgb.is_contiguous());
-        let values: Vec<f32> = Vec::try_from(rgb.get(0).reshape([-1])).unwrap();
-        let blue = 51.0 / 127.5 - 1.0;
-        assert_eq!(values, [-1., 1., -1., 1., -1., -1., 1., 1., blue, blue, blue, blue]);
-        assert_eq!(rgb.double_value(&[1, 1, 0, 0]) as f32, 127.0 / 127.5 - 1.0);
-        let bgr = to_tensor(&[a.clone(), b], true).unwrap();
-        assert_eq!(bgr.flip([1]), rgb);
-        assert!(to_tensor(&[a, RgbImage::new(3, 2)], false).is_err());
-        assert!(to_tensor(&[], false).is_err());
     }
 
     /// A checkerboard shrunk eightfold must come out grey: without antialiasing it would

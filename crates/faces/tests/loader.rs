@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use common::{data_set, truncate};
 use faces::{Error, Index, PairBatch, PairConfig, PairItem, PairLoader};
+use tch::{Device, Kind, Tensor};
 
 fn config() -> PairConfig {
     PairConfig { image_size: 16, batch_size: 4, seed: 5, workers: 2, ..PairConfig::default() }
@@ -29,7 +30,8 @@ fn items(batches: &[PairBatch]) -> Vec<PairItem> {
 
 fn pixels(batches: &[PairBatch]) -> Vec<f32> {
     let flat = |batch: &PairBatch| {
-        let both = tch::Tensor::cat(&[&batch.source, &batch.target], 0);
+        let (source, target) = batch.to_device(Device::Cpu).unwrap();
+        let both = Tensor::cat(&[source, target], 0);
         Vec::<f32>::try_from(both.reshape([-1])).unwrap()
     };
     batches.iter().flat_map(flat).collect()
@@ -45,9 +47,15 @@ fn tensors_show_the_images_that_the_items_name() {
     assert_eq!(all.iter().map(|b| b.items.len()).collect::<Vec<_>>(), [4, 4, 4, 3]);
     let value = |byte: usize| (byte as f32 / 127.5 - 1.0) as f64;
     for batch in &all {
-        assert_eq!(batch.source.size(), [batch.items.len() as i64, 3, 16, 16]);
+        let shape = [batch.items.len() as i64, 16, 16, 3];
+        for bytes in [&batch.source, &batch.target] {
+            assert_eq!((bytes.kind(), &bytes.size()[..]), (Kind::Uint8, &shape[..]));
+        }
+        let (source, target) = batch.to_device(Device::Cpu).unwrap();
+        assert_eq!(source.size(), [shape[0], 3, 16, 16]);
+        assert!(source.is_contiguous() && target.is_contiguous());
         for (row, item) in batch.items.iter().enumerate() {
-            for (tensor, image) in [(&batch.source, item.source), (&batch.target, item.target)] {
+            for (tensor, image) in [(&source, item.source), (&target, item.target)] {
                 let at = |channel| tensor.double_value(&[row as i64, channel, 9, 9]);
                 assert_eq!(at(0), value(image / 3 * 10));
                 assert_eq!(at(1), value(image % 3 * 10));
@@ -191,8 +199,10 @@ fn images_of_another_size_are_resized_and_bgr_swaps_channels() {
     let small = PairConfig { image_size: 8, ..config() };
     let rgb = batches(&loader(dir.path(), small.clone(), 0, 1), 0, 0);
     let bgr = batches(&loader(dir.path(), PairConfig { bgr: true, ..small }, 0, 1), 0, 0);
-    assert_eq!(rgb[0].source.size(), [2, 3, 8, 8]);
-    assert_eq!(rgb[0].source, bgr[0].source.flip([1]));
+    let [rgb, bgr] = [rgb, bgr].map(|b| b[0].to_device(Device::Cpu).unwrap().0);
+    assert_eq!(rgb.size(), [2, 3, 8, 8]);
+    assert_ne!(rgb, bgr);
+    assert_eq!(rgb, bgr.flip([1]));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What tch lacks: Adam over state of one's own, gradient norms without a host read, random
-//! generator state, libtorch's global switches, its profiler.
+//! generator state, libtorch's global switches, its profiler, copies through pinned memory.
 
 mod checkpoint;
 mod context;
 mod optim;
 mod profile;
 mod rng;
+mod transfer;
 
 pub(crate) use checkpoint::segment_failure;
 pub use checkpoint::{checkpoint, recomputing};
@@ -16,3 +17,4 @@ pub use context::{
 pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, zero_grads};
 pub use profile::{Profile, Range, range};
 pub use rng::{randn_seeded, rng_state, set_rng_state};
+pub use transfer::{from_bytes, upload};

@@ -124,12 +124,13 @@ fn plain_stats(model: &ModelConfig) -> Stats {
     Stats { layers }
 }
 
-/// `batch` pairs of random images in [-1, 1].
+/// `batch` pairs of random images.
 fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<PairBatch> {
-    let shape = [batch as i64, 3, model.image_size, model.image_size];
+    let shape = [batch as i64, model.image_size, model.image_size, 3];
     let images = |stream| -> anyhow::Result<Tensor> {
         let seed = mix(seed, stream);
-        Ok(c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?.clamp(-1.0, 1.0))
+        let noise = c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?;
+        Ok(((noise + 1.0) * 127.5).clamp(0.0, 255.0).to_kind(Kind::Uint8))
     };
     let item = |k: usize| PairItem {
         position: k as u64,
