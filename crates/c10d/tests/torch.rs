@@ -3,7 +3,7 @@
 
 use c10d::Error;
 use c10d::torch::{
-    Adam, clip_grads, cuda_memory, empty_cuda_cache, from_bytes, fused_adam_, grad_norm,
+    Adam, clip_grads, cuda_memory, empty_cuda_cache, from_bytes, fused_adam_, grad_norm, map_bytes,
     randn_seeded, reset_cuda_peak, rng_state, set_deterministic, set_rng_state, set_tf32, upload,
     versions, zero_grads,
 };
@@ -179,6 +179,20 @@ fn bytes_lie_in_the_tensor_row_by_row() {
     assert_eq!(from_bytes(&[], &[0, 3]).unwrap().size(), [0, 3]);
     for rows in [&[&[1_u8, 2][..]][..], &[&[1, 2, 3], &[4, 5, 6, 7]], &[]] {
         assert!(matches!(from_bytes(rows, &[2, 3]), Err(Error::InvalidArgument(_))));
+    }
+}
+
+#[test]
+fn bytes_become_numbers_one_by_one() {
+    let bytes = Tensor::arange(256, (Kind::Int64, CPU)).to_kind(Kind::Uint8).view([2, 128]);
+    let halves = map_bytes(&bytes, |byte| f32::from(byte) / 2.0).unwrap();
+    assert_eq!((halves.kind(), halves.size()), (Kind::Float, vec![2, 128]));
+    assert_eq!(numbers(&halves), (0..256).map(|n| f64::from(n) / 2.0).collect::<Vec<_>>());
+    let last = map_bytes(&bytes.narrow(0, 1, 1), f32::from).unwrap();
+    assert_eq!(last.double_value(&[0, 0]), 128.0);
+    assert_eq!(map_bytes(&bytes.narrow(0, 0, 0), f32::from).unwrap().size(), [0, 128]);
+    for wrong in [bytes.transpose(0, 1), bytes.to_kind(Kind::Int8)] {
+        assert!(matches!(map_bytes(&wrong, f32::from), Err(Error::InvalidArgument(_))));
     }
 }
 

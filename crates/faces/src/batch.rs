@@ -11,7 +11,7 @@ use crate::{Error, PairItem};
 /// on the way to a GPU.
 #[derive(Debug)]
 pub struct PairBatch {
-    /// Source images, `[B, S, S, 3]`, u8, on the CPU, channels in the networks' order.
+    /// Source images, `[B, 3, S, S]`, u8, on the CPU, channels in the networks' order.
     pub source: Tensor,
     /// Target images, as `source`.
     pub target: Tensor,

@@ -9,16 +9,13 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::pairs::{Loaded, Pairs};
-use crate::picture::MAX_SIDE;
 use crate::tensor::stack;
-use crate::{BadFile, Error, Index, PairBatch, Sampler};
+use crate::{BadFile, Error, Faces, PairBatch, Sampler};
 
 /// What the loader needs to know; every field is a configuration key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PairConfig {
-    /// Side of the images handed out, in pixels.
-    pub image_size: u32,
     /// Pairs per batch on this rank.
     pub batch_size: usize,
     /// Seed of the run: order, pairs and per-item seeds follow from it.
@@ -35,14 +32,13 @@ pub struct PairConfig {
     /// Threads that decode; 0 takes half of the cores it may use, from 1 to 8.
     pub workers: usize,
     /// Batches decoded ahead, at least 1. Memory held: `prefetch × batch_size` pairs of
-    /// `2 · 3 · image_size²` bytes (1.5 MiB at 512 pixels).
+    /// `2 · 3 · S²` bytes (1.5 MiB at 512 pixels).
     pub prefetch: usize,
 }
 
 impl Default for PairConfig {
     fn default() -> Self {
         PairConfig {
-            image_size: 512,
             batch_size: 2,
             seed: 0,
             same_share: 0.2,
@@ -60,9 +56,6 @@ impl PairConfig {
         let wrong = |key, value: String, expected: &str| {
             Err(Error::Option { key, value, expected: expected.into() })
         };
-        if self.image_size == 0 || self.image_size > MAX_SIDE {
-            return wrong("image_size", self.image_size.to_string(), "from 1 to 16384 pixels");
-        }
         if !(0.0..=1.0).contains(&self.same_share) {
             return wrong("same_share", self.same_share.to_string(), "a share from 0 to 1");
         }
@@ -72,7 +65,8 @@ impl PairConfig {
         Ok(())
     }
 
-    fn threads(&self) -> usize {
+    /// Threads that decode: `workers`, or the number that 0 stands for.
+    pub fn threads(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, 8)),
             workers => workers,
@@ -92,18 +86,19 @@ pub struct PairLoader {
 }
 
 impl PairLoader {
-    /// A loader for one of `world_size` ranks over the images of `index`.
+    /// A loader for one of `world_size` ranks over `faces`.
     ///
     /// # Errors
     /// A value of `config` out of range, fewer images than ranks, threads that cannot be
     /// started.
     pub fn new(
-        index: Arc<Index>,
+        faces: Arc<Faces>,
         config: PairConfig,
         rank: usize,
         world_size: usize,
     ) -> Result<PairLoader, Error> {
         config.validate()?;
+        let index = faces.index();
         let images = index.images().len();
         let sampler = Sampler::new(
             images,
@@ -126,7 +121,7 @@ impl PairLoader {
             );
         }
         let prefetch = config.prefetch;
-        let pairs = Arc::new(Pairs::new(index, config));
+        let pairs = Arc::new(Pairs::new(faces, config));
         Ok(PairLoader { pairs, sampler, pool: Arc::new(pool), prefetch })
     }
 

@@ -16,6 +16,10 @@ pub const MAX_SIDE: u32 = 16_384;
 /// Memory a decoder may ask for, in bytes.
 const MAX_ALLOC: u64 = 512 << 20;
 
+/// What decodes JPEG files in this build, whose pixels differ a little: part of what is kept
+/// under a decoded image.
+pub const DECODER: &str = if cfg!(feature = "turbojpeg") { "turbojpeg" } else { "image" };
+
 /// Reads an image file as 8-bit RGB, whatever it holds: grey is repeated, 16 bits are
 /// rounded, an alpha channel is dropped, EXIF orientation is applied. The format is told
 /// by the content, not by the name.
@@ -24,26 +28,62 @@ const MAX_ALLOC: u64 = 512 << 20;
 /// [`Error::Image`] with the reason: missing, unknown format, cut short, sides above
 /// [`MAX_SIDE`], more than 512 MiB of pixels.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
-    guarded(path, || {
-        let mut decoder = reader(path)?.into_decoder().map_err(text)?;
-        if decoder.total_bytes() > MAX_ALLOC {
-            return Err(format!("its pixels need more than {} MiB", MAX_ALLOC >> 20));
-        }
-        let orientation = decoder.orientation().map_err(text)?;
-        let mut image = DynamicImage::from_decoder(decoder).map_err(text)?;
-        image.apply_orientation(orientation);
-        Ok(image.into_rgb8())
-    })
+    guarded(path, || decode(path, None))
 }
 
 /// [`read_photo`], then resized to `size` × `size` pixels where the size differs
 /// (bilinear, antialiased when shrinking; not cropped: the data are aligned squares).
 ///
+/// With the feature `turbojpeg`, JPEG files are decoded at 1/2, 1/4 or 1/8 of their size where
+/// that leaves sides of at least `size`. That decoder also refuses files that are damaged in
+/// ways the other one reads over.
+///
 /// # Errors
 /// As [`read_photo`].
 pub fn read_image(path: &Path, size: u32) -> Result<RgbImage, Error> {
-    let image = read_photo(path)?;
-    guarded(path, || resize(image, size))
+    guarded(path, || resize(decode(path, Some(size))?, size))
+}
+
+/// Decodes a file in full or, where its decoder can, to no less than `at_least` pixels a side.
+fn decode(path: &Path, at_least: Option<u32>) -> Result<RgbImage, String> {
+    let reader = reader(path)?;
+    let format = reader.format();
+    let mut decoder = reader.into_decoder().map_err(text)?;
+    if decoder.total_bytes() > MAX_ALLOC {
+        return Err(format!("its pixels need more than {} MiB", MAX_ALLOC >> 20));
+    }
+    let orientation = decoder.orientation().map_err(text)?;
+    let scaled = scaled(path, format, decoder.dimensions(), at_least)?;
+    let mut image = match scaled {
+        Some(image) => DynamicImage::ImageRgb8(image),
+        None => DynamicImage::from_decoder(decoder).map_err(text)?,
+    };
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// The image at a fraction of its size, if its format offers that.
+#[cfg(feature = "turbojpeg")]
+fn scaled(
+    path: &Path,
+    format: Option<image::ImageFormat>,
+    dimensions: (u32, u32),
+    at_least: Option<u32>,
+) -> Result<Option<RgbImage>, String> {
+    match (format, at_least) {
+        (Some(image::ImageFormat::Jpeg), Some(size)) => crate::jpeg::decode(path, dimensions, size),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(not(feature = "turbojpeg"))]
+fn scaled(
+    _: &Path,
+    _: Option<image::ImageFormat>,
+    _: (u32, u32),
+    _: Option<u32>,
+) -> Result<Option<RgbImage>, String> {
+    Ok(None)
 }
 
 /// Width and height in pixels from the file's header alone.
@@ -65,7 +105,7 @@ fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
     Ok(reader)
 }
 
-fn resize(image: RgbImage, size: u32) -> Result<RgbImage, String> {
+pub(crate) fn resize(image: RgbImage, size: u32) -> Result<RgbImage, String> {
     if image.dimensions() == (size, size) {
         return Ok(image);
     }

@@ -1,75 +1,69 @@
-//! 8-bit images as tensors: bytes in memory, f32 in [-1, 1] where they are computed with.
+//! Images as tensors: bytes in memory, f32 in [-1, 1] where they are computed with.
 
-use image::RgbImage;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use crate::Error;
+use crate::{Error, Planes};
 
 /// A batch of equally large images as a tensor of numbers.
 ///
 /// # Shapes
-/// `[B, 3, H, W]`, f32, x/127.5 − 1 (method.md §1), contiguous, on the CPU; channels in
+/// `[B, 3, S, S]`, f32, x/127.5 − 1 (method.md §1), contiguous, on the CPU; channels in
 /// the order R, G, B, or B, G, R when `bgr` (what the published weights expect).
 ///
 /// # Errors
 /// [`Error::Torch`] when the sizes differ or there is no image.
-pub fn to_tensor(images: &[RgbImage], bgr: bool) -> Result<Tensor, Error> {
+pub fn to_tensor(images: &[Planes], bgr: bool) -> Result<Tensor, Error> {
     let tensor = normalise(&stack(images)?)?;
     Ok(if bgr { tensor.f_flip([1])? } else { tensor })
 }
 
-/// A batch of equally large images as they lie in memory: u8, `[B, H, W, 3]`, on the CPU.
+/// A batch of equally large images as they lie in memory: u8, `[B, 3, S, S]`, on the CPU.
 ///
 /// # Errors
 /// [`Error::Torch`] when the sizes differ or there is no image.
-pub(crate) fn stack(images: &[RgbImage]) -> Result<Tensor, Error> {
-    let Some((width, height)) = images.first().map(RgbImage::dimensions) else {
+pub(crate) fn stack(images: &[Planes]) -> Result<Tensor, Error> {
+    let Some(size) = images.first().map(Planes::size) else {
         return Err(Error::Torch("a batch of no images".into()));
     };
-    if let Some(other) = images.iter().find(|image| image.dimensions() != (width, height)) {
-        let (w, h) = other.dimensions();
-        return Err(Error::Torch(format!("images of {width}×{height} and {w}×{h} in a batch")));
+    if let Some(other) = images.iter().find(|image| image.size() != size) {
+        let other = other.size();
+        return Err(Error::Torch(format!("images of {size} and {other} pixels in a batch")));
     }
-    let rows: Vec<&[u8]> = images.iter().map(|image| image.as_raw().as_slice()).collect();
-    let shape = [images.len() as i64, i64::from(height), i64::from(width), 3];
+    let rows: Vec<&[u8]> = images.iter().map(Planes::bytes).collect();
+    let shape = [images.len() as i64, 3, i64::from(size), i64::from(size)];
     Ok(c10d::torch::from_bytes(&rows, &shape)?)
 }
 
-/// u8 `[B, H, W, 3]` → f32 `[B, 3, H, W]`, contiguous, x/127.5 − 1, on the same device.
+/// Bytes → f32, x/127.5 − 1, of the same shape on the same device; the same bits on each.
 ///
 /// # Errors
-/// [`Error::Torch`] when the shape is another one or memory is full.
+/// [`Error::Torch`] when memory is full.
 pub(crate) fn normalise(images: &Tensor) -> Result<Tensor, Error> {
-    let &[b, h, w, 3] = &images.size()[..] else {
-        return Err(Error::Torch(format!("images of shape {:?}", images.size())));
-    };
-    let float = (Kind::Float, images.device());
-    // One pass turns bytes to floats and interleaved channels to planes.
-    let mut tensor = Tensor::f_empty([b, 3, h, w], float)?;
-    tensor.f_copy_(&images.f_permute([0, 3, 1, 2])?)?;
-    // On the device: CUDA multiplies by the reciprocal of a number that lies on the CPU, and
-    // the last bit would differ between devices.
-    let scale = Tensor::f_full([1], 127.5, float)?;
-    Ok(tensor.f_divide_(&scale)?.f_subtract_scalar_(1.0)?)
+    match images.device() {
+        Device::Cpu => Ok(c10d::torch::map_bytes(images, |byte| f32::from(byte) / 127.5 - 1.0)?),
+        _ => normalise_by_operations(images),
+    }
 }
 
-/// Swaps the first and the last channel of every pixel.
-pub(crate) fn swap_channels(image: &mut RgbImage) {
-    for pixel in image.pixels_mut() {
-        pixel.0.swap(0, 2);
-    }
+fn normalise_by_operations(images: &Tensor) -> Result<Tensor, Error> {
+    let mut tensor = images.f_to_kind(Kind::Float)?;
+    // On the device: CUDA multiplies by the reciprocal of a number that lies on the CPU, and
+    // the last bit would differ between devices.
+    let scale = Tensor::f_full([1], 127.5, (Kind::Float, images.device()))?;
+    Ok(tensor.f_divide_(&scale)?.f_subtract_scalar_(1.0)?)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
 
     #[test]
     fn tensor_has_planes_in_minus_one_to_one() {
         let a = RgbImage::from_fn(2, 2, |x, y| Rgb([(x * 255) as u8, (y * 255) as u8, 51]));
         let b = RgbImage::from_pixel(2, 2, Rgb([0, 127, 255]));
+        let [a, b] = [a, b].map(|image| Planes::from_image(&image));
         let rgb = to_tensor(&[a.clone(), b.clone()], false).unwrap();
         assert_eq!(rgb.size(), [2, 3, 2, 2]);
         assert!(rgb.is_contiguous());
@@ -80,24 +74,25 @@ mod tests {
         let bgr = to_tensor(&[a.clone(), b.clone()], true).unwrap();
         assert_eq!(bgr.flip([1]), rgb);
         let mut swapped = [a.clone(), b];
-        swapped.iter_mut().for_each(swap_channels);
+        swapped.iter_mut().for_each(Planes::swap_channels);
         assert_eq!(to_tensor(&swapped, false).unwrap(), bgr);
-        assert!(to_tensor(&[a, RgbImage::new(3, 2)], false).is_err());
+        assert!(to_tensor(&[a, Planes::black(3)], false).is_err());
         assert!(to_tensor(&[], false).is_err());
     }
 
-    /// All bytes, at once and in a large tensor, which libtorch computes with vectors and
-    /// threads: exactly the formula in single precision.
+    /// All bytes, in a tensor that libtorch works on with vectors and threads: whichever way a
+    /// device takes, exactly the formula in single precision.
     #[test]
     fn every_byte_is_the_formula_to_the_bit() {
         let image = RgbImage::from_fn(256, 256, |x, y| Rgb([x as u8, y as u8, (x + y) as u8]));
-        let tensor = to_tensor(&vec![image; 4], false).unwrap();
-        let values: Vec<f32> = Vec::try_from(tensor.reshape([-1])).unwrap();
-        let at = |b: usize, c: usize, x: usize, y: usize| values[((b * 3 + c) * 256 + y) * 256 + x];
-        let formula = |byte: usize| ((byte % 256) as f32 / 127.5 - 1.0).to_bits();
-        for (b, x, y) in (0..4).flat_map(|b| (0..65536).map(move |p| (b, p % 256, p / 256))) {
-            for (c, byte) in [x, y, x + y].into_iter().enumerate() {
-                assert_eq!(at(b, c, x, y).to_bits(), formula(byte), "{b} {c} {x} {y}");
+        let bytes = stack(&vec![Planes::from_image(&image); 4]).unwrap();
+        for tensor in [normalise(&bytes), normalise_by_operations(&bytes)] {
+            let values: Vec<f32> = Vec::try_from(tensor.unwrap().reshape([-1])).unwrap();
+            let bytes: Vec<u8> = Vec::try_from(bytes.reshape([-1])).unwrap();
+            assert_eq!(values.len(), bytes.len());
+            for (value, byte) in values.iter().zip(bytes) {
+                let formula = f32::from(byte) / 127.5 - 1.0;
+                assert_eq!(value.to_bits(), formula.to_bits(), "{byte}: {value}");
             }
         }
     }

@@ -26,7 +26,7 @@ fn model(image_size: i64, fidelity: Fidelity) -> ModelConfig {
 fn batch(config: &ModelConfig, seed: u64) -> PairBatch {
     tch::manual_seed(seed as i64);
     let side = config.image_size;
-    let images = || Tensor::randint(256, [2, side, side, 3], (Kind::Uint8, Device::Cpu));
+    let images = || Tensor::randint(256, [2, 3, side, side], (Kind::Uint8, Device::Cpu));
     let item = |k: u64| PairItem {
         position: k,
         source: k as usize,

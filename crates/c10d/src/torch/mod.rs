@@ -17,4 +17,4 @@ pub use context::{
 pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, zero_grads};
 pub use profile::{Profile, Range, range};
 pub use rng::{randn_seeded, rng_state, set_rng_state};
-pub use transfer::{from_bytes, upload};
+pub use transfer::{from_bytes, map_bytes, upload};

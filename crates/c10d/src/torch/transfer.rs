@@ -1,6 +1,7 @@
 //! Bytes into tensors, and tensors to the device that computes.
 
-use std::ptr;
+use std::mem::MaybeUninit;
+use std::{ptr, slice};
 
 use tch::{Device, Kind, Tensor};
 
@@ -30,6 +31,37 @@ pub fn from_bytes(rows: &[&[u8]], shape: &[i64]) -> Result<Tensor> {
         }
     }
     Ok(tensor)
+}
+
+/// The numbers that `number` gives for the bytes of `bytes`: f32, of the same shape, in one pass
+/// on this thread. Operations of libtorch would be a pass each, and memory is what they wait for.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] unless `bytes` is a contiguous u8 tensor on the CPU;
+/// [`Error::Libtorch`] when there is not enough memory.
+pub fn map_bytes(bytes: &Tensor, number: impl Fn(u8) -> f32) -> Result<Tensor> {
+    let (kind, device) = (bytes.f_kind()?, bytes.device());
+    if kind != Kind::Uint8 || device != Device::Cpu || !bytes.is_contiguous() {
+        let what =
+            format!("a contiguous Uint8 tensor on the CPU is needed, not {kind:?} {device:?}");
+        return Err(Error::InvalidArgument(what));
+    }
+    let numbers = Tensor::f_empty(bytes.size(), (Kind::Float, Device::Cpu))?;
+    let length = bytes.numel();
+    if length > 0 {
+        // SAFETY: both tensors are contiguous and of `length` elements, the second is new, so
+        // that nobody else sees its memory, which may be uninitialised as its type says.
+        let (from, to) = unsafe {
+            (
+                slice::from_raw_parts(bytes.data_ptr().cast::<u8>(), length),
+                slice::from_raw_parts_mut(numbers.data_ptr().cast::<MaybeUninit<f32>>(), length),
+            )
+        };
+        for (place, &byte) in to.iter_mut().zip(from) {
+            place.write(number(byte));
+        }
+    }
+    Ok(numbers)
 }
 
 /// `tensor` (on the CPU) on `device`: itself where that is the CPU, else copied through pinned
