@@ -56,6 +56,8 @@ load() { # PROGRAM KIND IMAGES [ARGUMENT…]
 }
 measure_loading() {
     local kind cache=$work/j512.safetensors
+    # Indices of folders that will be gone.
+    local -x FACESHIELD_CACHE=$work/index
     "$venv/bin/python" benches/loader.py make "$faces" "$work/faces"
     for kind in $kinds; do
         load "$faceshield" "$kind" 200 --set workers=1 >"$work/load_$kind"

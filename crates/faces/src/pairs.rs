@@ -115,11 +115,10 @@ impl Pairs {
         let _range = c10d::torch::range(c"decode");
         match self.faces.read(image) {
             Ok(pixels) => Ok(Some(pixels)),
-            Err(error @ Error::Image { .. }) => {
-                tracing::warn!("{error}; another image takes its place");
-                if let Error::Image { reason, .. } = error {
-                    self.lock().insert(image, reason);
-                }
+            Err(Error::Image { path, reason }) => {
+                let path = path.display();
+                tracing::warn!("cannot read image {path}: {reason}; another takes its place");
+                self.lock().insert(image, reason);
                 Ok(None)
             }
             Err(error) => Err(error),
