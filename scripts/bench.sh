@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures the speed and memory of this checkout on this machine and prints one table:
-# docs/performance.md holds a newest one. Takes about five minutes; nothing else should run.
+# docs/performance.md holds a newest one. Takes about eight minutes; nothing else should run.
+# Needs pip for the published loading pipeline, cmake and nasm for scaled JPEG decoding.
 #
 #   scripts/bench.sh            two threads, two ranks of one thread
 set -euo pipefail
@@ -8,15 +9,24 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 exports=$(scripts/setup.sh --env)
 eval "$exports"
-cargo build --release --quiet --bin faceshield
 faceshield=${CARGO_TARGET_DIR:-$root/target}/release/faceshield
+# Beside the plain program, so that libtorch is found and the other crates are built once.
+scaled=
+if command -v cmake >/dev/null && command -v nasm >/dev/null; then
+    cargo build --release --quiet --bin faceshield --features turbojpeg
+    scaled=$faceshield-turbojpeg
+    cp "$faceshield" "$scaled"
+else
+    printf 'SKIPPED: scaled JPEG decoding: it needs cmake and nasm\n' >&2
+fi
+cargo build --release --quiet --bin faceshield
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
 
 say() { printf '%s\n' "$*" >&2; }
 field() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"; }
-row() { printf '| %s | %s | %s |\n' "$@"; }
+row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 number() { printf "%.${2}f" "$1"; }
 
 for stage in fse irc; do
@@ -29,9 +39,62 @@ done
 say "hsic"
 cargo bench --quiet -p fse --bench hsic >"$work/hsic"
 
-# Images a second of the demo preset: one rank and two, one thread each.
 faces=$root/datasets/demo
 if [[ ! -d $faces ]]; then "$faceshield" data demo --out "$faces" >&2; fi
+
+# Loading, and the published pipeline on the same files.
+venv=$root/target/bench-venv
+if [[ ! -f $venv/stamp ]]; then
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        opencv-python-headless pillow numpy >&2
+    touch "$venv/stamp"
+fi
+kinds="j1024 p1024 j512 p512"
+load() { # PROGRAM KIND IMAGES [ARGUMENT…]
+    OMP_NUM_THREADS=1 "$1" bench loader --preset published --data "$work/faces/$2" --images "$3" "${@:4}"
+}
+measure_loading() {
+    local kind cache=$work/j512.safetensors
+    # Indices of folders that will be gone.
+    local -x FACESHIELD_CACHE=$work/index
+    "$venv/bin/python" benches/loader.py make "$faces" "$work/faces"
+    for kind in $kinds; do
+        load "$faceshield" "$kind" 200 --set workers=1 >"$work/load_$kind"
+        "$venv/bin/python" benches/loader.py measure "$work/faces/$kind" >"$work/published_$kind"
+    done
+    if [[ -n $scaled ]]; then
+        load "$scaled" j1024 200 --set workers=1 >"$work/load_scaled"
+    fi
+    load "$faceshield" j512 10000 >"$work/load_long"
+    "$faceshield" data cache "$work/faces/j512" --size 512 --out "$cache" >&2
+    load "$faceshield" j512 20000 --batch 8 --set workers=2 --set "decoded_cache=$cache" >"$work/load_cached"
+}
+loading_rows() {
+    local kind reach what
+    for kind in $kinds; do
+        case $kind in
+        j1024) what="JPEG of 1024 px" reach=9 ;;
+        p1024) what="PNG of 1024 px" reach=20 ;;
+        j512) what="JPEG of 512 px" reach=3 ;;
+        p512) what="PNG of 512 px" reach=5 ;;
+        esac
+        row "loading a $what: ms an image and core" \
+            "$(number "$(field "$work/load_$kind" cpu_ms_per_image)" 1)" "$reach" "$(number "$(<"$work/published_$kind")" 1)"
+    done
+    if [[ -n $scaled ]]; then
+        row "loading a JPEG of 1024 px, decoded scaled (feature turbojpeg)" \
+            "$(number "$(field "$work/load_scaled" cpu_ms_per_image)" 1)" 5 "$(number "$(<"$work/published_j1024")" 1)"
+    fi
+    row "loading from the decoded cache, 512 px, two cores: images/s" \
+        "$(number "$(field "$work/load_cached" images_per_second)" 0)" 3000 -
+    row "memory growth over 10,000 images loaded, MB" \
+        "$(number "$(field "$work/load_long" memory_growth_mb)" 1)" "none" -
+}
+say "loading"
+measure_loading
+
+# Images a second of the demo preset: one rank and two, one thread each.
 rate() { # STAGE RANKS
     local out=$work/$1$2ranks
     OMP_NUM_THREADS=1 "$faceshield" launch --nproc-per-node "$2" -- train "$1" --preset demo \
@@ -51,18 +114,19 @@ irc1=$(rate irc 1 --set "fse_checkpoint=$checkpoint") irc2=$(rate irc 2 --set "f
 
 echo "Commit $(git rev-parse --short HEAD), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), 2 threads, $(date -u +%F)"
 echo
-row "what" "measured" "reach"
-row --- --- ---
+row "what" "measured" "reach" "baseline, same run"
+row --- --- --- ---
 for stage in fse irc; do
     name="stage I" seconds=5.5 ratio=1.4 one=2500 two=4000
     if [[ $stage == irc ]]; then name="stage II" seconds=13 ratio=1.6 one=5000 two=9000; fi
-    row "$name, full size, batch 1: seconds a step" "$(number "$(field "$work/${stage}1" step_seconds_median)" 2)" "$seconds"
-    row "$name: against its own arithmetic alone" "$(number "$(field "$work/${stage}1" ratio_to_limit)" 2)" "$ratio"
-    row "$name: peak memory, MB" "$(number "$(field "$work/${stage}1" peak_memory_mb)" 0)" "$one"
-    row "$name, batch 2: peak memory, MB" "$(number "$(field "$work/${stage}2" peak_memory_mb)" 0)" "$two"
+    row "$name, full size, batch 1: seconds a step" "$(number "$(field "$work/${stage}1" step_seconds_median)" 2)" "$seconds" -
+    row "$name: against its own arithmetic alone" "$(number "$(field "$work/${stage}1" ratio_to_limit)" 2)" "$ratio" -
+    row "$name: peak memory, MB" "$(number "$(field "$work/${stage}1" peak_memory_mb)" 0)" "$one" -
+    row "$name, batch 2: peak memory, MB" "$(number "$(field "$work/${stage}2" peak_memory_mb)" 0)" "$two" -
 done
-row "hsic, 64×64×64, value and gradients: seconds (published bandwidth)" "$(field "$work/hsic" published_seconds)" 0.2
-row "hsic, unbiased" "$(field "$work/hsic" unbiased_seconds)" 0.2
-row "hsic, plain formulation in the same run" "$(field "$work/hsic" plain_seconds)" -
-row "stage I, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($fse2/$fse1, 2))")" 1.8
-row "stage II, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($irc2/$irc1, 2))")" 1.8
+plain=$(field "$work/hsic" plain_seconds)
+row "hsic, 64×64×64, value and gradients: seconds (published bandwidth)" "$(field "$work/hsic" published_seconds)" 0.2 "$plain"
+row "hsic, unbiased" "$(field "$work/hsic" unbiased_seconds)" 0.2 "$plain"
+loading_rows
+row "stage I, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($fse2/$fse1, 2))")" 1.8 -
+row "stage II, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($irc2/$irc1, 2))")" 1.8 -

@@ -58,6 +58,14 @@ fi
 step "tests"
 cargo test --release --workspace
 
+step "JPEG decoding with libjpeg-turbo"
+if command -v cmake >/dev/null && command -v nasm >/dev/null; then
+    cargo clippy --release -p faces --features turbojpeg --all-targets --quiet -- -D warnings
+    cargo test --release -p faces --features turbojpeg
+else
+    skip "the feature turbojpeg: it needs cmake and nasm (for example: apt install cmake nasm)"
+fi
+
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --quiet
 

@@ -3,9 +3,9 @@
 
 use c10d::Error;
 use c10d::torch::{
-    Adam, Autocast, checkpoint, clip_grads, cuda_memory, empty_cuda_cache, fused_adam_, grad_norm,
-    randn_seeded, read_later, reset_cuda_peak, restore_if, rng_state, set_deterministic,
-    set_rng_state, set_tf32, versions, widened, zero_grads,
+    Adam, Autocast, checkpoint, clip_grads, cuda_memory, empty_cuda_cache, from_bytes, fused_adam_,
+    grad_norm, map_bytes, randn_seeded, read_later, reset_cuda_peak, restore_if, rng_state,
+    set_deterministic, set_rng_state, set_tf32, upload, versions, widened, zero_grads,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -242,4 +242,46 @@ fn autocast_lowers_products_nests_and_reaches_recomputed_segments() {
     c10d::backward(&loss).unwrap();
     assert_eq!(*kinds.lock().unwrap(), [Kind::BFloat16; 2]);
     assert_eq!(w.grad().kind(), Kind::Float);
+}
+
+#[test]
+fn bytes_lie_in_the_tensor_row_by_row() {
+    let tensor = from_bytes(&[&[1, 2, 3], &[], &[250, 0, 255]], &[2, 3]).unwrap();
+    assert_eq!((tensor.kind(), tensor.size()), (Kind::Uint8, vec![2, 3]));
+    assert_eq!(numbers(&tensor), [1.0, 2.0, 3.0, 250.0, 0.0, 255.0]);
+    assert_eq!(from_bytes(&[], &[0, 3]).unwrap().size(), [0, 3]);
+    for rows in [&[&[1_u8, 2][..]][..], &[&[1, 2, 3], &[4, 5, 6, 7]], &[]] {
+        assert!(matches!(from_bytes(rows, &[2, 3]), Err(Error::InvalidArgument(_))));
+    }
+}
+
+#[test]
+fn bytes_become_numbers_one_by_one() {
+    let bytes = Tensor::arange(256, (Kind::Int64, CPU)).to_kind(Kind::Uint8).view([2, 128]);
+    let halves = map_bytes(&bytes, |byte| f32::from(byte) / 2.0).unwrap();
+    assert_eq!((halves.kind(), halves.size()), (Kind::Float, vec![2, 128]));
+    assert_eq!(numbers(&halves), (0..256).map(|n| f64::from(n) / 2.0).collect::<Vec<_>>());
+    let last = map_bytes(&bytes.narrow(0, 1, 1), f32::from).unwrap();
+    assert_eq!(last.double_value(&[0, 0]), 128.0);
+    assert_eq!(map_bytes(&bytes.narrow(0, 0, 0), f32::from).unwrap().size(), [0, 128]);
+    for wrong in [bytes.transpose(0, 1), bytes.to_kind(Kind::Int8)] {
+        assert!(matches!(map_bytes(&wrong, f32::from), Err(Error::InvalidArgument(_))));
+    }
+}
+
+#[test]
+fn upload_reaches_the_device_or_says_that_it_is_not_there() {
+    let tensor = from_bytes(&[&[7, 8]], &[2]).unwrap();
+    let same = upload(&tensor, CPU).unwrap();
+    assert_eq!(same.data_ptr(), tensor.data_ptr(), "the CPU needs no copy");
+    match upload(&tensor, Device::Cuda(0)) {
+        Ok(copy) => {
+            assert_eq!(copy.device(), Device::Cuda(0));
+            assert_eq!(numbers(&copy.to_device(CPU)), [7.0, 8.0]);
+        }
+        Err(Error::Libtorch(text)) => {
+            assert!(!tch::Cuda::is_available() && !text.contains('\n'), "{text}");
+        }
+        Err(other) => panic!("{other}"),
+    }
 }

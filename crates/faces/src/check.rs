@@ -28,7 +28,7 @@ pub struct CheckReport {
 /// No such folder, or no image files in it.
 pub fn check(root: &Path, progress: Option<Progress<'_>>) -> Result<CheckReport, Error> {
     let listing = Listing::read(root)?;
-    let sizes = for_each(&listing.entries, progress, |entry| {
+    let sizes: Vec<_> = for_each(&listing.entries, progress, |entry| {
         picture::read_photo(&listing.root.join(&entry.path)).map(|image| image.dimensions())
     });
     let mut report = CheckReport { people: 0, images: 0, not_square: 0, bad: listing.bad };

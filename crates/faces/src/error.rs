@@ -117,6 +117,32 @@ pub enum Error {
         reason: String,
     },
 
+    /// A decoded cache cannot be used.
+    #[error(
+        "decoded cache {}: {reason}: make it anew with `faceshield data cache {} --size {size} \
+         --out {0}`",
+        path.display(), root.display()
+    )]
+    DecodedCache {
+        /// The cache.
+        path: PathBuf,
+        /// The data set's root.
+        root: PathBuf,
+        /// Side of the images wanted, in pixels.
+        size: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A file could not be written.
+    #[error("cannot write {}: {source}: check the folder and the space left", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
     /// During training so many images turned out unreadable that no pair is left.
     #[error(
         "no readable pair is left in {}: {bad} images that were readable when indexed now fail, \
@@ -139,6 +165,12 @@ pub enum Error {
     /// libtorch refused to build a tensor.
     #[error("cannot build the image tensor: {0}")]
     Torch(String),
+}
+
+impl From<c10d::Error> for Error {
+    fn from(error: c10d::Error) -> Self {
+        Error::Torch(error.to_string())
+    }
 }
 
 impl From<tch::TchError> for Error {

@@ -103,7 +103,7 @@ impl Index {
     ) -> Result<Index, Error> {
         let count = listing.entries.len();
         let root = listing.root;
-        let headers = for_each(&listing.entries, progress, |entry| {
+        let headers: Vec<_> = for_each(&listing.entries, progress, |entry| {
             picture::read_header(&root.join(&entry.path))
         });
         let mut index =
@@ -217,12 +217,13 @@ pub(crate) fn bad_file(path: String, error: Error) -> BadFile {
     BadFile { path, reason }
 }
 
-/// `work` on every item, in parallel, results in order, progress told about 200 times.
-pub(crate) fn for_each<T: Sync, R: Send>(
+/// `work` on every item, in parallel, results in order, progress told about 200 times. What
+/// is collected may be a `Result` of a vector: then the first error ends the work.
+pub(crate) fn for_each<T: Sync, R: Send, C: FromParallelIterator<R>>(
     items: &[T],
     progress: Option<Progress<'_>>,
     work: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
+) -> C {
     let (done, total) = (AtomicUsize::new(0), items.len());
     let every = (total / 200).max(1);
     let counted = |item: &T| {

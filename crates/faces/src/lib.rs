@@ -2,10 +2,13 @@
 //!
 //! - [`Index`]: the images of a folder of people, sorted, cached, the same on every rank;
 //!   [`check`] decodes all of them.
+//! - [`Faces`]: the images of an index at one size, decoded from their files or read from a
+//!   decoded cache.
 //! - [`Sampler`]: which images a rank sees in which batch, as a pure function.
 //! - [`PairLoader`]: batches of (source, target) images of two people (method.md §1),
-//!   decoded ahead by a thread pool with bounded memory.
-//! - [`read_photo`], [`read_image`], [`to_tensor`]: one file, for whoever needs just that.
+//!   decoded ahead by a thread pool with bounded memory; bytes until
+//!   [`PairBatch::to_device`].
+//! - [`read_photo`], [`read_image`]: one file, for whoever needs just that.
 //! - [`similarity`]: the five-landmark alignment of method.md §7.
 //! - [`demo`]: real faces out of packages that registries carry.
 //!
@@ -17,27 +20,39 @@
 //! Drawn faces with known identity and attributes will live in a module `synth` beside
 //! [`demo`] and write the same layout: one folder per person.
 
+mod batch;
 mod cache;
 mod check;
+mod decoded;
 pub mod demo;
 mod error;
+mod faces;
 mod index;
+#[cfg(feature = "turbojpeg")]
+mod jpeg;
 mod listing;
 mod loader;
 mod pairs;
 mod picture;
+mod planes;
 mod random;
 mod sampler;
 pub mod similarity;
+mod tensor;
 
+pub use batch::PairBatch;
 pub use check::{CheckReport, check};
+pub use decoded::CacheReport;
 pub use error::Error;
+pub use faces::Faces;
 pub use image::RgbImage;
 pub use index::{BadFile, Image, Index, Person, Progress};
-pub use loader::{Epoch, PairBatch, PairConfig, PairLoader};
+pub use loader::{Epoch, PairConfig, PairLoader};
 pub use pairs::PairItem;
-pub use picture::{MAX_SIDE, read_image, read_photo, to_tensor};
+pub use picture::{DECODER, MAX_SIDE, read_image, read_photo};
+pub use planes::Planes;
 pub use sampler::Sampler;
+pub use tensor::to_tensor;
 
 /// Bytes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -7,18 +7,15 @@ use std::sync::mpsc::{Receiver, channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 use crate::pairs::{Loaded, Pairs};
-use crate::picture::MAX_SIDE;
-use crate::{BadFile, Error, Index, PairItem, Sampler, to_tensor};
+use crate::tensor::stack;
+use crate::{BadFile, Error, Faces, PairBatch, Sampler};
 
 /// What the loader needs to know; every field is a configuration key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PairConfig {
-    /// Side of the images handed out, in pixels.
-    pub image_size: u32,
     /// Pairs per batch on this rank.
     pub batch_size: usize,
     /// Seed of the run: order, pairs and per-item seeds follow from it.
@@ -35,14 +32,13 @@ pub struct PairConfig {
     /// Threads that decode; 0 takes half of the cores it may use, from 1 to 8.
     pub workers: usize,
     /// Batches decoded ahead, at least 1. Memory held: `prefetch × batch_size` pairs of
-    /// `2 · 3 · image_size²` bytes (1.5 MiB at 512 pixels).
+    /// `2 · 3 · S²` bytes (1.5 MiB at 512 pixels).
     pub prefetch: usize,
 }
 
 impl Default for PairConfig {
     fn default() -> Self {
         PairConfig {
-            image_size: 512,
             batch_size: 2,
             seed: 0,
             same_share: 0.2,
@@ -60,9 +56,6 @@ impl PairConfig {
         let wrong = |key, value: String, expected: &str| {
             Err(Error::Option { key, value, expected: expected.into() })
         };
-        if self.image_size == 0 || self.image_size > MAX_SIDE {
-            return wrong("image_size", self.image_size.to_string(), "from 1 to 16384 pixels");
-        }
         if !(0.0..=1.0).contains(&self.same_share) {
             return wrong("same_share", self.same_share.to_string(), "a share from 0 to 1");
         }
@@ -72,32 +65,11 @@ impl PairConfig {
         Ok(())
     }
 
-    fn threads(&self) -> usize {
+    /// Threads that decode: `workers`, or the number that 0 stands for.
+    pub fn threads(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, 8)),
             workers => workers,
-        }
-    }
-}
-
-/// A batch of `B` pairs; `B` is `batch_size`, or less for an epoch's last batch.
-#[derive(Debug)]
-pub struct PairBatch {
-    /// Source images, `[B, 3, S, S]`, f32 in [-1, 1], on the CPU.
-    pub source: Tensor,
-    /// Target images, as `source`.
-    pub target: Tensor,
-    /// Which images these are, in the same order.
-    pub items: Vec<PairItem>,
-}
-
-impl PairBatch {
-    /// The first pair alone, for a picture; shares its memory.
-    pub fn first(&self) -> PairBatch {
-        PairBatch {
-            source: self.source.narrow(0, 0, 1),
-            target: self.target.narrow(0, 0, 1),
-            items: self.items[..1].to_vec(),
         }
     }
 }
@@ -111,22 +83,22 @@ pub struct PairLoader {
     sampler: Sampler,
     pool: Arc<ThreadPool>,
     prefetch: usize,
-    bgr: bool,
 }
 
 impl PairLoader {
-    /// A loader for one of `world_size` ranks over the images of `index`.
+    /// A loader for one of `world_size` ranks over `faces`.
     ///
     /// # Errors
     /// A value of `config` out of range, fewer images than ranks, threads that cannot be
     /// started.
     pub fn new(
-        index: Arc<Index>,
+        faces: Arc<Faces>,
         config: PairConfig,
         rank: usize,
         world_size: usize,
     ) -> Result<PairLoader, Error> {
         config.validate()?;
+        let index = faces.index();
         let images = index.images().len();
         let sampler = Sampler::new(
             images,
@@ -148,9 +120,9 @@ impl PairLoader {
                 index.not_square()
             );
         }
-        let (prefetch, bgr) = (config.prefetch, config.bgr);
-        let pairs = Arc::new(Pairs::new(index, config));
-        Ok(PairLoader { pairs, sampler, pool: Arc::new(pool), prefetch, bgr })
+        let prefetch = config.prefetch;
+        let pairs = Arc::new(Pairs::new(faces, config));
+        Ok(PairLoader { pairs, sampler, pool: Arc::new(pool), prefetch })
     }
 
     /// Batches of an epoch, the same on all ranks; at least 1.
@@ -169,7 +141,6 @@ impl PairLoader {
             epoch,
             next: first_batch,
             prefetch: self.prefetch,
-            bgr: self.bgr,
             waiting: VecDeque::new(),
             cancelled: Arc::new(AtomicBool::new(false)),
         };
@@ -199,7 +170,6 @@ pub struct Epoch {
     epoch: u64,
     next: u64,
     prefetch: usize,
-    bgr: bool,
     waiting: VecDeque<Pending>,
     cancelled: Arc<AtomicBool>,
 }
@@ -247,10 +217,7 @@ impl Epoch {
         let items = loaded.iter().map(|(_, pair)| pair.item).collect();
         let (source, target): (Vec<_>, Vec<_>) =
             loaded.into_iter().map(|(_, pair)| (pair.source, pair.target)).unzip();
-        // Here and not on the decoding threads: each of those would start libtorch threads
-        // of its own.
-        let (source, target) = (to_tensor(&source, self.bgr)?, to_tensor(&target, self.bgr)?);
-        Ok(PairBatch { source, target, items })
+        Ok(PairBatch { source: stack(&source)?, target: stack(&target)?, items })
     }
 }
 

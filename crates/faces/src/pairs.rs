@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use image::RgbImage;
-
 use crate::random::{Use, below, mix, unit};
-use crate::{BadFile, Error, Index, PairConfig, picture};
+use crate::{BadFile, Error, Faces, Index, PairConfig, Planes};
 
 /// One (source, target) pair of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +25,13 @@ pub struct PairItem {
 /// A pair with its pixels.
 pub(crate) struct Loaded {
     pub(crate) item: PairItem,
-    pub(crate) source: RgbImage,
-    pub(crate) target: RgbImage,
+    pub(crate) source: Planes,
+    pub(crate) target: Planes,
 }
 
 /// Draws and reads pairs; shared by the loading threads.
 pub(crate) struct Pairs {
-    pub(crate) index: Arc<Index>,
+    faces: Arc<Faces>,
     config: PairConfig,
     /// Images that failed after indexing, and why. Only spares asking again: whether an
     /// image is readable does not change, so nothing depends on what is in here.
@@ -41,8 +39,12 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    pub(crate) fn new(index: Arc<Index>, config: PairConfig) -> Pairs {
-        Pairs { index, config, bad: Mutex::new(BTreeMap::new()) }
+    pub(crate) fn new(faces: Arc<Faces>, config: PairConfig) -> Pairs {
+        Pairs { faces, config, bad: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn index(&self) -> &Index {
+        self.faces.index()
     }
 
     /// The pair whose source is `source`, as drawn, before anything is read.
@@ -54,7 +56,7 @@ impl Pairs {
         let seed = mix(Use::Item, &words);
         let same = unit(mix(Use::Same, &words)) < self.config.same_share;
         let own = self.person_images(source);
-        let others = self.index.images().len() - own.len();
+        let others = self.index().images().len() - own.len();
         let drawn = below(mix(Use::Target, &words), others);
         // The source's person is a gap in the numbering of the others.
         let other = if drawn < own.start { drawn } else { drawn + own.len() };
@@ -70,64 +72,73 @@ impl Pairs {
     /// names the images used.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no two people have a readable image any more.
+    /// [`Error::NothingLeft`] when no two people have a readable image any more;
+    /// [`Error::DecodedCache`] when the cache cannot be read.
     pub(crate) fn load(&self, drawn: PairItem) -> Result<Loaded, Error> {
-        let (source, mut source_pixels) =
-            self.first_readable(drawn.source, None).ok_or_else(|| self.nothing_left())?;
-        self.maybe_flip(&mut source_pixels, Use::FlipSource, drawn.seed);
+        let (source, mut source_pixels) = self.first_readable(drawn.source, None)?;
+        self.arrange(&mut source_pixels, Use::FlipSource, drawn.seed);
         if drawn.same {
             let item = PairItem { source, target: source, ..drawn };
             return Ok(Loaded { item, target: source_pixels.clone(), source: source_pixels });
         }
-        let (target, mut target_pixels) =
-            self.first_readable(drawn.target, Some(source)).ok_or_else(|| self.nothing_left())?;
-        self.maybe_flip(&mut target_pixels, Use::FlipTarget, drawn.seed);
+        let (target, mut target_pixels) = self.first_readable(drawn.target, Some(source))?;
+        self.arrange(&mut target_pixels, Use::FlipTarget, drawn.seed);
         let item = PairItem { source, target, ..drawn };
         Ok(Loaded { item, source: source_pixels, target: target_pixels })
     }
 
     /// The first readable image in the order of replacement, with its pixels.
-    fn first_readable(&self, wanted: usize, unlike: Option<usize>) -> Option<(usize, RgbImage)> {
-        let images = self.index.images();
+    fn first_readable(
+        &self,
+        wanted: usize,
+        unlike: Option<usize>,
+    ) -> Result<(usize, Planes), Error> {
+        let images = self.index().images();
         let own = self.person_images(wanted);
         let barred = unlike.map(|image| images[image].person);
         let same_person = (wanted..own.end).chain(own.start..wanted);
         let other_people = (own.end..images.len()).chain(0..own.start);
-        same_person
-            .chain(other_people)
-            .filter(|&image| Some(images[image].person) != barred)
-            .find_map(|image| Some((image, self.read(image)?)))
-    }
-
-    fn read(&self, image: usize) -> Option<RgbImage> {
-        if self.lock().contains_key(&image) {
-            return None;
-        }
-        let _range = c10d::torch::range(c"decode");
-        match picture::read_image(&self.index.path(image)?, self.config.image_size) {
-            Ok(pixels) => Some(pixels),
-            Err(error) => {
-                tracing::warn!("{error}; another image takes its place");
-                let reason = match error {
-                    Error::Image { reason, .. } => reason,
-                    other => other.to_string(),
-                };
-                self.lock().insert(image, reason);
-                None
+        let candidates = same_person.chain(other_people);
+        for image in candidates.filter(|&image| Some(images[image].person) != barred) {
+            if let Some(pixels) = self.read(image)? {
+                return Ok((image, pixels));
             }
         }
+        Err(self.nothing_left())
     }
 
-    fn maybe_flip(&self, image: &mut RgbImage, usage: Use, seed: u64) {
+    /// The pixels of an image, or none if it is unreadable.
+    fn read(&self, image: usize) -> Result<Option<Planes>, Error> {
+        if self.lock().contains_key(&image) {
+            return Ok(None);
+        }
+        let _range = c10d::torch::range(c"decode");
+        match self.faces.read(image) {
+            Ok(pixels) => Ok(Some(pixels)),
+            Err(Error::Image { path, reason }) => {
+                let path = path.display();
+                tracing::warn!("cannot read image {path}: {reason}; another takes its place");
+                self.lock().insert(image, reason);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Mirrors half of the images and puts the channels in order, as configured.
+    fn arrange(&self, image: &mut Planes, usage: Use, seed: u64) {
         if self.config.flip && mix(usage, &[seed]) & 1 == 1 {
-            image::imageops::flip_horizontal_in_place(image);
+            image.flip();
+        }
+        if self.config.bgr {
+            image.swap_channels();
         }
     }
 
     /// Files that failed when indexed or since, sorted by path.
     pub(crate) fn bad_files(&self) -> Vec<BadFile> {
-        let images = self.index.images();
-        let mut all = self.index.bad().to_vec();
+        let images = self.index().images();
+        let mut all = self.index().bad().to_vec();
         all.extend(self.lock().iter().map(|(&image, reason)| BadFile {
             path: images[image].path.clone(),
             reason: reason.clone(),
@@ -141,16 +152,16 @@ impl Pairs {
         let example = bad
             .iter()
             .next()
-            .map(|(&image, reason)| format!("{} ({reason})", self.index.images()[image].path));
+            .map(|(&image, reason)| format!("{} ({reason})", self.index().images()[image].path));
         Error::NothingLeft {
-            root: self.index.root().into(),
+            root: self.index().root().into(),
             bad: bad.len(),
             example: example.unwrap_or_default(),
         }
     }
 
     fn person_images(&self, image: usize) -> std::ops::Range<usize> {
-        self.index.people()[self.index.images()[image].person].images.clone()
+        self.index().people()[self.index().images()[image].person].images.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {

@@ -1,4 +1,4 @@
-//! One image file → RGB, 8 bits → the network's size → a tensor in [-1, 1].
+//! One image file → RGB, 8 bits → the network's size.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -7,7 +7,6 @@ use std::path::Path;
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
-use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 use crate::error::one_line;
@@ -17,6 +16,10 @@ pub const MAX_SIDE: u32 = 16_384;
 /// Memory a decoder may ask for, in bytes.
 const MAX_ALLOC: u64 = 512 << 20;
 
+/// What decodes JPEG files in this build, whose pixels differ a little: part of what is kept
+/// under a decoded image.
+pub const DECODER: &str = if cfg!(feature = "turbojpeg") { "turbojpeg" } else { "image" };
+
 /// Reads an image file as 8-bit RGB, whatever it holds: grey is repeated, 16 bits are
 /// rounded, an alpha channel is dropped, EXIF orientation is applied. The format is told
 /// by the content, not by the name.
@@ -25,26 +28,62 @@ const MAX_ALLOC: u64 = 512 << 20;
 /// [`Error::Image`] with the reason: missing, unknown format, cut short, sides above
 /// [`MAX_SIDE`], more than 512 MiB of pixels.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
-    guarded(path, || {
-        let mut decoder = reader(path)?.into_decoder().map_err(text)?;
-        if decoder.total_bytes() > MAX_ALLOC {
-            return Err(format!("its pixels need more than {} MiB", MAX_ALLOC >> 20));
-        }
-        let orientation = decoder.orientation().map_err(text)?;
-        let mut image = DynamicImage::from_decoder(decoder).map_err(text)?;
-        image.apply_orientation(orientation);
-        Ok(image.into_rgb8())
-    })
+    guarded(path, || decode(path, None))
 }
 
 /// [`read_photo`], then resized to `size` × `size` pixels where the size differs
 /// (bilinear, antialiased when shrinking; not cropped: the data are aligned squares).
 ///
+/// With the feature `turbojpeg`, JPEG files are decoded at 1/2, 1/4 or 1/8 of their size where
+/// that leaves sides of at least `size`. That decoder also refuses files that are damaged in
+/// ways the other one reads over.
+///
 /// # Errors
 /// As [`read_photo`].
 pub fn read_image(path: &Path, size: u32) -> Result<RgbImage, Error> {
-    let image = read_photo(path)?;
-    guarded(path, || resize(image, size))
+    guarded(path, || resize(decode(path, Some(size))?, size))
+}
+
+/// Decodes a file in full or, where its decoder can, to no less than `at_least` pixels a side.
+fn decode(path: &Path, at_least: Option<u32>) -> Result<RgbImage, String> {
+    let reader = reader(path)?;
+    let format = reader.format();
+    let mut decoder = reader.into_decoder().map_err(text)?;
+    if decoder.total_bytes() > MAX_ALLOC {
+        return Err(format!("its pixels need more than {} MiB", MAX_ALLOC >> 20));
+    }
+    let orientation = decoder.orientation().map_err(text)?;
+    let scaled = scaled(path, format, decoder.dimensions(), at_least)?;
+    let mut image = match scaled {
+        Some(image) => DynamicImage::ImageRgb8(image),
+        None => DynamicImage::from_decoder(decoder).map_err(text)?,
+    };
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// The image at a fraction of its size, if its format offers that.
+#[cfg(feature = "turbojpeg")]
+fn scaled(
+    path: &Path,
+    format: Option<image::ImageFormat>,
+    dimensions: (u32, u32),
+    at_least: Option<u32>,
+) -> Result<Option<RgbImage>, String> {
+    match (format, at_least) {
+        (Some(image::ImageFormat::Jpeg), Some(size)) => crate::jpeg::decode(path, dimensions, size),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(not(feature = "turbojpeg"))]
+fn scaled(
+    _: &Path,
+    _: Option<image::ImageFormat>,
+    _: (u32, u32),
+    _: Option<u32>,
+) -> Result<Option<RgbImage>, String> {
+    Ok(None)
 }
 
 /// Width and height in pixels from the file's header alone.
@@ -53,35 +92,6 @@ pub(crate) fn read_header(path: &Path) -> Result<(u32, u32), Error> {
         let (width, height) = reader(path)?.into_decoder().map_err(text)?.dimensions();
         if width == 0 || height == 0 { Err("it has no pixels".into()) } else { Ok((width, height)) }
     })
-}
-
-/// A batch of equally large images as a tensor.
-///
-/// # Shapes
-/// `[B, 3, H, W]`, f32, x/127.5 − 1 (method.md §1), contiguous, on the CPU; channels in
-/// the order R, G, B, or B, G, R when `bgr` (what the published weights expect).
-///
-/// # Errors
-/// [`Error::Torch`] when the sizes differ or there is no image.
-pub fn to_tensor(images: &[RgbImage], bgr: bool) -> Result<Tensor, Error> {
-    let Some((width, height)) = images.first().map(RgbImage::dimensions) else {
-        return Err(Error::Torch("a batch of no images".into()));
-    };
-    let mut bytes = Vec::with_capacity(images.iter().map(|image| image.as_raw().len()).sum());
-    for image in images {
-        if image.dimensions() != (width, height) {
-            let (w, h) = image.dimensions();
-            return Err(Error::Torch(format!("images of {width}×{height} and {w}×{h} in a batch")));
-        }
-        bytes.extend_from_slice(image.as_raw());
-    }
-    let (b, h, w) = (images.len() as i64, i64::from(height), i64::from(width));
-    let pixels = Tensor::f_from_slice(&bytes)?.f_view([b, h, w, 3])?.f_permute([0, 3, 1, 2])?;
-    let pixels = if bgr { pixels.f_flip([1])? } else { pixels };
-    // One pass turns bytes to floats and interleaved channels to planes.
-    let mut tensor = Tensor::f_empty([b, 3, h, w], (Kind::Float, Device::Cpu))?;
-    tensor.f_copy_(&pixels)?;
-    Ok(tensor.f_divide_scalar_(127.5)?.f_subtract_scalar_(1.0)?)
 }
 
 fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
@@ -95,7 +105,7 @@ fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
     Ok(reader)
 }
 
-fn resize(image: RgbImage, size: u32) -> Result<RgbImage, String> {
+pub(crate) fn resize(image: RgbImage, size: u32) -> Result<RgbImage, String> {
     if image.dimensions() == (size, size) {
         return Ok(image);
     }
@@ -171,23 +181,6 @@ mod tests {
                 "{message}"
             );
         }
-    }
-
-    #[test]
-    fn tensor_has_planes_in_minus_one_to_one() {
-        let a = RgbImage::from_fn(2, 2, |x, y| Rgb([(x * 255) as u8, (y * 255) as u8, 51]));
-        let b = RgbImage::from_pixel(2, 2, Rgb([0, 127, 255]));
-        let rgb = to_tensor(&[a.clone(), b.clone()], false).unwrap();
-        assert_eq!(rgb.size(), [2, 3, 2, 2]);
-        assert!(rgb.is_contiguous());
-        let values: Vec<f32> = Vec::try_from(rgb.get(0).reshape([-1])).unwrap();
-        let blue = 51.0 / 127.5 - 1.0;
-        assert_eq!(values, [-1., 1., -1., 1., -1., -1., 1., 1., blue, blue, blue, blue]);
-        assert_eq!(rgb.double_value(&[1, 1, 0, 0]) as f32, 127.0 / 127.5 - 1.0);
-        let bgr = to_tensor(&[a.clone(), b], true).unwrap();
-        assert_eq!(bgr.flip([1]), rgb);
-        assert!(to_tensor(&[a, RgbImage::new(3, 2)], false).is_err());
-        assert!(to_tensor(&[], false).is_err());
     }
 
     /// A checkerboard shrunk eightfold must come out grey: without antialiasing it would

@@ -8,15 +8,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{data_set, truncate};
-use faces::{Error, Index, PairBatch, PairConfig, PairItem, PairLoader};
+use faces::{Error, Faces, Index, PairBatch, PairConfig, PairItem, PairLoader};
+use tch::{Device, Kind, Tensor};
 
 fn config() -> PairConfig {
-    PairConfig { image_size: 16, batch_size: 4, seed: 5, workers: 2, ..PairConfig::default() }
+    PairConfig { batch_size: 4, seed: 5, workers: 2, ..PairConfig::default() }
 }
 
 fn loader(root: &Path, config: PairConfig, rank: usize, world: usize) -> PairLoader {
+    PairLoader::new(faces(root, 16), config, rank, world).unwrap()
+}
+
+fn faces(root: &Path, size: u32) -> Arc<Faces> {
     let index = Arc::new(Index::build(root, None).unwrap());
-    PairLoader::new(index, config, rank, world).unwrap()
+    Arc::new(Faces::new(index, size, None).unwrap())
 }
 
 fn batches(loader: &PairLoader, epoch: u64, first: u64) -> Vec<PairBatch> {
@@ -29,7 +34,8 @@ fn items(batches: &[PairBatch]) -> Vec<PairItem> {
 
 fn pixels(batches: &[PairBatch]) -> Vec<f32> {
     let flat = |batch: &PairBatch| {
-        let both = tch::Tensor::cat(&[&batch.source, &batch.target], 0);
+        let (source, target) = batch.to_device(Device::Cpu).unwrap();
+        let both = Tensor::cat(&[source, target], 0);
         Vec::<f32>::try_from(both.reshape([-1])).unwrap()
     };
     batches.iter().flat_map(flat).collect()
@@ -45,9 +51,15 @@ fn tensors_show_the_images_that_the_items_name() {
     assert_eq!(all.iter().map(|b| b.items.len()).collect::<Vec<_>>(), [4, 4, 4, 3]);
     let value = |byte: usize| (byte as f32 / 127.5 - 1.0) as f64;
     for batch in &all {
-        assert_eq!(batch.source.size(), [batch.items.len() as i64, 3, 16, 16]);
+        let shape = [batch.items.len() as i64, 3, 16, 16];
+        for bytes in [&batch.source, &batch.target] {
+            assert_eq!((bytes.kind(), &bytes.size()[..]), (Kind::Uint8, &shape[..]));
+        }
+        let (source, target) = batch.to_device(Device::Cpu).unwrap();
+        assert_eq!(source.size(), shape);
+        assert!(source.is_contiguous() && target.is_contiguous());
         for (row, item) in batch.items.iter().enumerate() {
-            for (tensor, image) in [(&batch.source, item.source), (&batch.target, item.target)] {
+            for (tensor, image) in [(&source, item.source), (&target, item.target)] {
                 let at = |channel| tensor.double_value(&[row as i64, channel, 9, 9]);
                 assert_eq!(at(0), value(image / 3 * 10));
                 assert_eq!(at(1), value(image % 3 * 10));
@@ -128,9 +140,9 @@ fn targets_are_other_people_or_the_source_itself() {
 fn unreadable_images_are_replaced_and_listed() {
     let dir = tempfile::tempdir().unwrap();
     data_set(dir.path(), 4, 3);
-    let index = Arc::new(Index::build(dir.path(), None).unwrap());
+    let faces = faces(dir.path(), 16);
     let drawn: Vec<_> = {
-        let loader = PairLoader::new(index.clone(), config(), 0, 1).unwrap();
+        let loader = PairLoader::new(faces.clone(), config(), 0, 1).unwrap();
         (0..4).flat_map(|epoch| items(&batches(&loader, epoch, 0))).collect()
     };
     // One image of p01 (number 4) and everyone of p02 (6, 7, 8).
@@ -141,7 +153,7 @@ fn unreadable_images_are_replaced_and_listed() {
     let readable = |image: usize| !matches!(image, 4 | 6..=8);
     let run = |workers| {
         let config = PairConfig { workers, ..config() };
-        let loader = PairLoader::new(index.clone(), config, 0, 1).unwrap();
+        let loader = PairLoader::new(faces.clone(), config, 0, 1).unwrap();
         let all: Vec<_> = (0..4).flat_map(|epoch| items(&batches(&loader, epoch, 0))).collect();
         (all, loader.bad_files())
     };
@@ -172,11 +184,11 @@ fn unreadable_images_are_replaced_and_listed() {
 fn an_error_only_when_nothing_is_left() {
     let dir = tempfile::tempdir().unwrap();
     data_set(dir.path(), 3, 2);
-    let index = Arc::new(Index::build(dir.path(), None).unwrap());
+    let faces = faces(dir.path(), 16);
     for path in ["p00/0.png", "p00/1.png", "p02/0.png", "p02/1.png"] {
         truncate(&dir.path().join(path));
     }
-    let loader = PairLoader::new(index, PairConfig { same_share: 0.0, ..config() }, 0, 1).unwrap();
+    let loader = PairLoader::new(faces, PairConfig { same_share: 0.0, ..config() }, 0, 1).unwrap();
     let mut epoch = loader.epoch(0, 0);
     let error = epoch.next().unwrap().unwrap_err();
     assert!(matches!(error, Error::NothingLeft { bad: 4, .. }), "{error}");
@@ -188,11 +200,15 @@ fn an_error_only_when_nothing_is_left() {
 fn images_of_another_size_are_resized_and_bgr_swaps_channels() {
     let dir = tempfile::tempdir().unwrap();
     data_set(dir.path(), 2, 1);
-    let small = PairConfig { image_size: 8, ..config() };
-    let rgb = batches(&loader(dir.path(), small.clone(), 0, 1), 0, 0);
-    let bgr = batches(&loader(dir.path(), PairConfig { bgr: true, ..small }, 0, 1), 0, 0);
-    assert_eq!(rgb[0].source.size(), [2, 3, 8, 8]);
-    assert_eq!(rgb[0].source, bgr[0].source.flip([1]));
+    let faces = faces(dir.path(), 8);
+    let [rgb, bgr] = [false, true].map(|bgr| {
+        let config = PairConfig { bgr, ..config() };
+        let loader = PairLoader::new(faces.clone(), config, 0, 1).unwrap();
+        batches(&loader, 0, 0)[0].to_device(Device::Cpu).unwrap().0
+    });
+    assert_eq!(rgb.size(), [2, 3, 8, 8]);
+    assert_ne!(rgb, bgr);
+    assert_eq!(rgb, bgr.flip([1]));
 }
 
 #[test]
@@ -213,16 +229,19 @@ fn dropping_an_epoch_early_neither_hangs_nor_harms() {
 fn options_out_of_range_are_named() {
     let dir = tempfile::tempdir().unwrap();
     data_set(dir.path(), 2, 1);
-    let index = Arc::new(Index::build(dir.path(), None).unwrap());
+    let faces = faces(dir.path(), 16);
     let cases = [
-        ("image_size", PairConfig { image_size: 0, ..config() }),
         ("batch_size", PairConfig { batch_size: 0, ..config() }),
         ("same_share", PairConfig { same_share: f64::NAN, ..config() }),
         ("prefetch", PairConfig { prefetch: 0, ..config() }),
     ];
     for (key, config) in cases {
-        let error = PairLoader::new(index.clone(), config, 0, 1).err().unwrap().to_string();
+        let error = PairLoader::new(faces.clone(), config, 0, 1).err().unwrap().to_string();
         assert!(error.contains(key) && !error.contains('\n'), "{error}");
     }
-    assert!(matches!(PairLoader::new(index, config(), 0, 3), Err(Error::TooFewImages { .. })));
+    for size in [0, faces::MAX_SIDE + 1] {
+        let error = Faces::new(faces.index().clone(), size, None).unwrap_err().to_string();
+        assert!(error.contains("image_size") && !error.contains('\n'), "{error}");
+    }
+    assert!(matches!(PairLoader::new(faces, config(), 0, 3), Err(Error::TooFewImages { .. })));
 }

@@ -40,6 +40,8 @@ pub(crate) struct DataOptions {
     pub(crate) workers: usize,
     /// Batches decoded ahead.
     pub(crate) prefetch: usize,
+    /// Decoded cache to read the images from (`faceshield data cache`); empty: their files.
+    pub(crate) decoded_cache: String,
 }
 
 impl Default for DataOptions {
@@ -51,6 +53,7 @@ impl Default for DataOptions {
             flip: loader.flip,
             workers: loader.workers,
             prefetch: loader.prefetch,
+            decoded_cache: String::new(),
         }
     }
 }
@@ -273,7 +276,6 @@ impl Common {
     /// What the loader is told; `same_share` is the stage's.
     pub(crate) fn loader(&self, same_share: f64) -> faces::PairConfig {
         faces::PairConfig {
-            image_size: u32::try_from(self.model.image_size).unwrap_or(0),
             batch_size: self.engine.batch_size,
             seed: self.engine.seed,
             same_share: match self.model.fidelity {

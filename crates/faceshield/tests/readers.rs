@@ -92,3 +92,38 @@ fn tensorboard_and_python_read_what_a_run_writes() {
         assert!((ours - theirs).abs() <= 1e-9 * ours.abs().max(1.0), "{name}: {ours}, {theirs}");
     }
 }
+
+const CACHE_SCRIPT: &str = r#"
+import json, sys
+from safetensors.numpy import load_file
+
+cache = load_file(sys.argv[1])
+images, readable = cache["images"], cache["readable"]
+pixel = images[3, :, 21, 40].tolist()
+print(json.dumps({"shape": images.shape, "type": str(images.dtype), "pixel": pixel,
+                  "readable": readable.tolist()}))
+"#;
+
+#[test]
+fn python_reads_the_decoded_cache() {
+    let Some(python) = python() else {
+        return skip(
+            "python_reads_the_decoded_cache",
+            "no Python with numpy, safetensors and tensorboard (scripts/test.sh makes one)",
+        );
+    };
+    let place = Place::new();
+    let root = place.faces(2, 2);
+    place.done(&["data", "cache", "faces", "--size", "64", "--out", "c.safetensors"]);
+    let script = ["-c", CACHE_SCRIPT, "c.safetensors"];
+    let output = Command::new(python).args(script).current_dir(place.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The index's last image, untouched: it has this size already.
+    let photo = image::open(root.join("person_01/1.png")).unwrap().to_rgb8();
+    let expected = serde_json::json!({
+        "shape": [4, 3, 64, 64], "type": "uint8", "readable": [1, 1, 1, 1],
+        "pixel": photo.get_pixel(40, 21).0,
+    });
+    assert_eq!(read, expected);
+}

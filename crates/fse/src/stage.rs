@@ -66,11 +66,11 @@ impl FseStage {
     }
 
     /// Sources, then targets, where the extractor computes; and their noise.
-    fn inputs(&self, batch: &PairBatch) -> (Tensor, Noise) {
-        let images = Tensor::cat(&[&batch.source, &batch.target], 0);
+    fn inputs(&self, batch: &PairBatch) -> Result<(Tensor, Noise), BoxError> {
         let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
         let _range = range(c"copy");
-        (images.to_device(self.extractor.device()), noise)
+        let (source, target) = batch.to_device(self.extractor.device())?;
+        Ok((Tensor::cat(&[source, target], 0), noise))
     }
 
     /// Y of every pair: the source's identity in the target's picture.
@@ -113,7 +113,7 @@ impl Stage for FseStage {
         optim: &mut Optimizers<'_>,
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
-        let (images, noise) = self.inputs(batch);
+        let (images, noise) = self.inputs(batch)?;
         let features = {
             let _range = range(c"encode");
             tch::no_grad(|| self.extractor.features(&images))
@@ -145,7 +145,7 @@ impl Stage for FseStage {
     /// Source, target, output of the first pair.
     fn preview(&mut self, batch: &PairBatch) -> Result<Option<Tensor>, BoxError> {
         let first = batch.first();
-        let (images, noise) = self.inputs(&first);
+        let (images, noise) = self.inputs(&first)?;
         let features = self.extractor.features(&images);
         let objective = Objective::new(&self.extractor, &features, &noise, &self.config.loss)?;
         let mut row = vec![images.get(0), images.get(1)];

@@ -7,6 +7,9 @@ pub enum Error {
     /// libtorch or another rank failed.
     #[error(transparent)]
     Torch(#[from] c10d::Error),
+    /// The batch could not be brought to the device.
+    #[error(transparent)]
+    Faces(#[from] faces::Error),
     /// The encoder or its statistics failed.
     #[error(transparent)]
     Encoder(#[from] encoder::Error),

@@ -29,7 +29,7 @@ pub(crate) fn angular(
     }
     let on_device = |values: &[f64], width: i64| -> Result<Tensor, c10d::Error> {
         let tensor = Tensor::f_from_slice(values)?.f_view([rows, width])?;
-        Ok(tensor.f_to_kind(Kind::Float)?.f_to_device(identities.device())?)
+        c10d::torch::upload(&tensor.f_to_kind(Kind::Float)?, identities.device())
     };
     let (theta, gaussian) = (on_device(&angles, 1)?, on_device(&gaussians, dims)?);
     let along = (identities * &gaussian).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);

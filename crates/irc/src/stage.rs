@@ -83,7 +83,7 @@ impl IrcStage {
         let device = self.extractor.device();
         let (source, target) = {
             let _range = range(c"copy");
-            (batch.source.to_device(device), batch.target.to_device(device))
+            batch.to_device(device)?
         };
         let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
         let separation = self.extractor.separation();

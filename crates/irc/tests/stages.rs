@@ -28,7 +28,7 @@ fn model(image_size: i64, fidelity: Fidelity) -> ModelConfig {
 fn batch(config: &ModelConfig, seed: u64) -> PairBatch {
     tch::manual_seed(seed as i64);
     let side = config.image_size;
-    let images = || Tensor::rand([2, 3, side, side], (Kind::Float, Device::Cpu)) * 2 - 1;
+    let images = || Tensor::randint(256, [2, 3, side, side], (Kind::Uint8, Device::Cpu));
     let item = |k: u64| PairItem {
         position: k,
         source: k as usize,
@@ -42,8 +42,9 @@ fn batch(config: &ModelConfig, seed: u64) -> PairBatch {
 fn extractor(config: &ModelConfig) -> Extractor {
     let encoder = FrozenEncoder::random(config, 1, Device::Cpu);
     let mut stats = StatsAccumulator::new(config, Device::Cpu);
-    stats.add(&encoder, &batch(config, 9).source);
-    stats.add(&encoder, &batch(config, 9).target);
+    let (source, target) = batch(config, 9).to_device(Device::Cpu).unwrap();
+    stats.add(&encoder, &source);
+    stats.add(&encoder, &target);
     Extractor::new(config, encoder, &stats.finish().unwrap(), 1.0, 2, Device::Cpu)
 }
 

@@ -1,5 +1,5 @@
 //! What tch lacks: Adam over state of one's own, gradient norms without a host read, random
-//! generator state, libtorch's global switches, its profiler.
+//! generator state, libtorch's global switches, its profiler, copies through pinned memory.
 
 mod autocast;
 mod checkpoint;
@@ -8,6 +8,7 @@ mod optim;
 mod profile;
 mod reading;
 mod rng;
+mod transfer;
 
 pub use autocast::{Autocast, widened};
 pub(crate) use checkpoint::segment_failure;
@@ -20,3 +21,4 @@ pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, restore_if, zero_grads
 pub use profile::{Profile, Range, range};
 pub use reading::{Reading, read_later};
 pub use rng::{randn_seeded, rng_state, set_rng_state};
+pub use transfer::{from_bytes, map_bytes, upload};

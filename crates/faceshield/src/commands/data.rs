@@ -1,6 +1,7 @@
 //! `faceshield data`: data sets of faces on disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -44,6 +45,28 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Decode and resize every image once, into one file that training then reads
+    ///
+    /// 0.8 MB an image at 512 pixels. Training reads it with --set decoded_cache=FILE, for as
+    /// long as the data set's files stay as they are; the results are the same, bit for bit.
+    #[command(after_help = "Example:\n  \
+        faceshield data cache /data/faces --size 512 --out /data/faces_512.safetensors\n  \
+        faceshield train all --preset published --data /data/faces \
+        --set decoded_cache=/data/faces_512.safetensors")]
+    Cache {
+        /// Folder that holds one folder per person
+        #[arg(value_name = "ROOT")]
+        root: PathBuf,
+        /// Side of the images in pixels: the configuration's image_size
+        #[arg(long, value_name = "S")]
+        size: u32,
+        /// Where the images go
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
@@ -51,6 +74,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Demo { out, json } => demo(out, *json),
         Command::Index { root, json } => index(root, *json),
         Command::Check { root, json } => check(root, *json),
+        Command::Cache { root, size, out, json } => cache(root, *size, out, *json),
     }
 }
 
@@ -87,14 +111,7 @@ fn index(root: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 fn check(root: &Path, json: bool) -> anyhow::Result<()> {
-    let bar = bar("checking");
-    let progress = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
-    let report = faces::check(root, Some(&progress));
-    bar.finish_and_clear();
-    let report = report?;
+    let report = with_bar("checking", |progress| faces::check(root, Some(progress)))?;
     if json {
         output::json(&report)?;
     } else {
@@ -114,11 +131,39 @@ fn check(root: &Path, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn cache(root: &Path, size: u32, out: &Path, json: bool) -> anyhow::Result<()> {
+    let index = faces::Index::load_or_build(root, &crate::places::cache_dir(), true)?;
+    let faces = faces::Faces::new(Arc::new(index), size, None)?;
+    let report = with_bar("decoding", |progress| faces.write_cache(out, Some(progress)))?;
+    if json {
+        return output::json(&report);
+    }
+    list_bad(&report.unreadable)?;
+    Ok(output::line(format_args!(
+        "{}: {} images of {size} pixels, {}, {} unreadable",
+        out.display(),
+        report.images,
+        output::megabytes(report.bytes),
+        report.unreadable.len()
+    ))?)
+}
+
 fn list_bad(bad: &[faces::BadFile]) -> anyhow::Result<()> {
     for file in bad {
         output::line(format_args!("unreadable: {} ({})", file.path, file.reason))?;
     }
     Ok(())
+}
+
+/// Runs `work` under a progress bar.
+fn with_bar<T>(what: &'static str, work: impl FnOnce(faces::Progress<'_>) -> T) -> T {
+    let bar = bar(what);
+    let result = work(&|done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    result
 }
 
 /// A progress bar on a terminal, nothing elsewhere.

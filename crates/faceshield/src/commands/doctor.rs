@@ -23,6 +23,7 @@ struct Report {
     cuda: Option<String>,
     nccl: Option<String>,
     gloo: bool,
+    jpeg_decoder: &'static str,
     devices: Vec<String>,
     cores: usize,
     threads: i32,
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::line(format_args!("CUDA        {}", or_none(&report.cuda)))?;
     output::line(format_args!("NCCL        {}", or_none(&report.nccl)))?;
     output::line(format_args!("Gloo        {}", if report.gloo { "built in" } else { "none" }))?;
+    output::line(format_args!("JPEG        decoded by {}", report.jpeg_decoder))?;
     output::line(format_args!("devices     {}", report.devices.join(", ")))?;
     output::line(format_args!("threads     {} on {} cores", report.threads, report.cores))?;
     output::line(format_args!(
@@ -81,6 +83,7 @@ impl Report {
             cuda: versions.cuda,
             nccl: versions.nccl,
             gloo: versions.gloo,
+            jpeg_decoder: faces::DECODER,
             devices,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             threads: tch::get_num_threads(),
@@ -107,6 +110,12 @@ fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
     }
     if !["python3", "python"].iter().any(|python| runs(python, &["-m", "pip", "--version"])) {
         miss("pip (fetches the demo photos and libtorch)", "apt install python3-pip");
+    }
+    if faces::DECODER != "turbojpeg" {
+        miss(
+            "scaled JPEG decoding (optional: faster loading of large JPEG files)",
+            "apt install cmake nasm && cargo build --release --features turbojpeg",
+        );
     }
     if !runs("npm", &["--version"]) {
         miss("npm (optional: six more demo photos)", "apt install npm");

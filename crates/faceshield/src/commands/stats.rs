@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     common.data_root()?;
     let setting = Setting::join(&common.engine)?;
     let index = data::index(common, &setting)?;
+    let faces = data::faces(common, &index)?;
     let encoder = FrozenEncoder::load(
         &common.model,
         common.encoder.encoder_weights.as_ref(),
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
     }
-    let stats = statistics::compute(common, &index, &encoder, &setting)?;
+    let stats = statistics::compute(common, &faces, &encoder, &setting)?;
     if setting.world.is_main() {
         statistics::write(&stats, &args.out, common)?;
         if args.json {

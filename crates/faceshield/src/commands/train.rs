@@ -173,13 +173,14 @@ fn train_fse(
     index: &Arc<Index>,
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
+    let faces = data::faces(&options.common, index)?;
     let encoder = stages::encoder(&options.common, setting.device)?;
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
     }
-    let stats = statistics::load_or_compute(&options.common, index, &encoder, setting)?;
+    let stats = statistics::load_or_compute(&options.common, &faces, &encoder, setting)?;
     let stage = stages::fse(options, encoder, &stats, setting.device)?;
-    let pairs = data::Pairs::new(&options.common, 0.0, index, setting)?;
+    let pairs = data::Pairs::new(&options.common, 0.0, faces, setting)?;
     train_stage(plan, options, stage, pairs, setting)
 }
 
@@ -189,13 +190,14 @@ fn train_irc(
     index: &Arc<Index>,
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
+    let faces = data::faces(&options.common, index)?;
     let (extractor, found) =
         stages::trained_extractor(options, &plan.args.checkpoint_dir, setting.device)?;
     if setting.world.is_main() {
         tracing::info!("stage II stands on {}", found.display());
     }
     let stage = stages::irc(options, extractor)?;
-    let pairs = data::Pairs::new(&options.common, options.same_share, index, setting)?;
+    let pairs = data::Pairs::new(&options.common, options.same_share, faces, setting)?;
     train_stage(plan, options, stage, pairs, setting)
 }
 

@@ -1,8 +1,9 @@
-//! The faces of a run: their index, the same on every rank, and batches of them.
+//! The faces of a run: their index, the same on every rank, their pixels, and batches of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use faces::{Index, PairBatch, PairLoader};
+use faces::{Faces, Index, PairBatch, PairLoader};
 use tch::Tensor;
 use train::BoxError;
 
@@ -51,6 +52,18 @@ pub(crate) fn index(common: &Common, setting: &Setting) -> anyhow::Result<Arc<In
     Ok(Arc::new(index))
 }
 
+/// The images of `index` at the model's size, out of `decoded_cache` if that is set.
+///
+/// # Errors
+///
+/// A cache that was made for other images or another size, or is not whole.
+pub(crate) fn faces(common: &Common, index: &Arc<Index>) -> anyhow::Result<Arc<Faces>> {
+    let size = u32::try_from(common.model.image_size)?;
+    let cache = &common.data.decoded_cache;
+    let cache = (!cache.is_empty()).then_some(Path::new(cache));
+    Ok(Arc::new(Faces::new(Arc::clone(index), size, cache)?))
+}
+
 /// Pairs of faces as the engine wants them.
 pub(crate) struct Pairs(PairLoader);
 
@@ -63,12 +76,12 @@ impl Pairs {
     pub(crate) fn new(
         common: &Common,
         same_share: f64,
-        index: &Arc<Index>,
+        faces: Arc<Faces>,
         setting: &Setting,
     ) -> anyhow::Result<Self> {
         let world = &setting.world;
         let config = common.loader(same_share);
-        Ok(Self(PairLoader::new(Arc::clone(index), config, world.rank(), world.size())?))
+        Ok(Self(PairLoader::new(faces, config, world.rank(), world.size())?))
     }
 
     /// Lists files that turned out unreadable, once, at the end.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use encoder::{FrozenEncoder, Origin, Stats, StatsAccumulator};
-use faces::Index;
+use faces::Faces;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -24,7 +24,7 @@ const VERSION: u32 = 1;
 /// A file that does not fit the model; no readable image; a lost rank.
 pub(crate) fn load_or_compute(
     common: &Common,
-    index: &Index,
+    faces: &Faces,
     encoder: &FrozenEncoder,
     setting: &Setting,
 ) -> anyhow::Result<Stats> {
@@ -33,7 +33,7 @@ pub(crate) fn load_or_compute(
         let path = Path::new(&common.encoder.stats_file);
         return Ok(Stats::read(path, model, common.encoder.stats_are)?);
     }
-    let file = cache_file(common, index, encoder)?;
+    let file = cache_file(common, faces, encoder)?;
     let cached = Stats::read(&file, model, Default::default());
     if setting.all_agree(cached.is_ok())? {
         if setting.world.is_main() {
@@ -41,7 +41,7 @@ pub(crate) fn load_or_compute(
         }
         return Ok(cached?);
     }
-    let stats = compute(common, index, encoder, setting)?;
+    let stats = compute(common, faces, encoder, setting)?;
     if setting.world.is_main()
         && let Err(error) = write(&stats, &file, common)
     {
@@ -70,39 +70,39 @@ pub(crate) fn write(stats: &Stats, file: &Path, common: &Common) -> anyhow::Resu
 /// No readable image; a lost rank; a stop asked for.
 pub(crate) fn compute(
     common: &Common,
-    index: &Index,
+    faces: &Faces,
     encoder: &FrozenEncoder,
     setting: &Setting,
 ) -> anyhow::Result<Stats> {
     let world = &setting.world;
-    let size = u32::try_from(common.model.image_size)?;
+    let images = faces.index().images().len();
     let bgr = common.data.channels == Channels::Bgr;
-    let mine: Vec<PathBuf> = (world.rank()..index.images().len())
-        .step_by(world.size())
-        .filter_map(|i| index.path(i))
-        .collect();
+    let mine: Vec<usize> = (world.rank()..images).step_by(world.size()).collect();
     let bar = crate::commands::data::bar("layer statistics");
     bar.set_length(mine.len() as u64);
     if world.is_main() {
-        tracing::info!("layer statistics over {} images", index.images().len());
+        tracing::info!("layer statistics over {images} images");
     } else {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     let mut sums = StatsAccumulator::new(&common.model, setting.device);
-    for paths in mine.chunks(BATCH) {
+    for numbers in mine.chunks(BATCH) {
         setting.check_stop()?;
-        let read: Vec<_> = paths.par_iter().map(|path| faces::read_image(path, size)).collect();
+        let read: Vec<_> = numbers.par_iter().map(|&image| faces.read(image)).collect();
         let mut images = Vec::with_capacity(read.len());
         for image in read {
             match image {
                 Ok(image) => images.push(image),
-                Err(error) => tracing::warn!("{error}; left out of the statistics"),
+                Err(error @ faces::Error::Image { .. }) => {
+                    tracing::warn!("{error}; left out of the statistics");
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         if !images.is_empty() {
             sums.add(encoder, &faces::to_tensor(&images, bgr)?.to_device(setting.device));
         }
-        bar.inc(paths.len() as u64);
+        bar.inc(numbers.len() as u64);
     }
     bar.finish_and_clear();
     let stats = sums.merge_ranks(world)?.finish()?;
@@ -111,7 +111,7 @@ pub(crate) fn compute(
 }
 
 /// The cache file for exactly this data, model and encoder.
-fn cache_file(common: &Common, index: &Index, encoder: &FrozenEncoder) -> anyhow::Result<PathBuf> {
+fn cache_file(common: &Common, faces: &Faces, encoder: &FrozenEncoder) -> anyhow::Result<PathBuf> {
     let weights = match encoder.origin() {
         Origin::Random(seed) => format!("random {seed}"),
         Origin::File(path) => {
@@ -120,8 +120,9 @@ fn cache_file(common: &Common, index: &Index, encoder: &FrozenEncoder) -> anyhow
         }
     };
     let what = format!(
-        "{VERSION}\n{}\n{:?}\n{}\n{weights}",
-        index.key(),
+        "{VERSION}\n{}\n{}\n{:?}\n{}\n{weights}",
+        faces.index().key(),
+        faces::DECODER,
         common.model,
         common.data.channels.name()
     );

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor};
 use train::{Optimizers, Stage, StepInfo, mix};
 
-use super::limit;
+use super::{limit, process};
 use crate::failure::misuse;
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
@@ -123,12 +123,13 @@ fn plain_stats(model: &ModelConfig) -> Stats {
     Stats { layers }
 }
 
-/// `batch` pairs of random images in [-1, 1].
+/// `batch` pairs of random images.
 fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<PairBatch> {
     let shape = [batch as i64, 3, model.image_size, model.image_size];
     let images = |stream| -> anyhow::Result<Tensor> {
         let seed = mix(seed, stream);
-        Ok(c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?.clamp(-1.0, 1.0))
+        let noise = c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?;
+        Ok(((noise + 1.0) * 127.5).clamp(0.0, 255.0).to_kind(Kind::Uint8))
     };
     let item = |k: usize| PairItem {
         position: k as u64,
@@ -173,7 +174,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
     // One more than asked for: the first step also allocates.
     let steps = u64::from(args.steps);
     let mut seconds = (0..=steps).map(&mut step).collect::<Result<Vec<_>, _>>()?;
-    let peak = peak_memory_mb(device);
+    let peak = process::peak_memory_mb(device);
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let trace = args.profile.clone().unwrap_or_else(|| scratch.path().join("step.json"));
     let profile = c10d::torch::Profile::start()?;
@@ -201,16 +202,4 @@ fn measure<S: Stage<Batch = PairBatch>>(
         ratio_to_limit: median / limit,
         parts,
     })
-}
-
-/// Largest memory so far, in MB (10⁶ bytes): libtorch's on a CUDA device, else the
-/// process's resident size; 0 where the system does not tell.
-fn peak_memory_mb(device: Device) -> f64 {
-    if device.is_cuda() {
-        return c10d::torch::cuda_memory(device).map_or(0.0, |m| m.max_allocated as f64 / 1e6);
-    }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.map_or(0.0, |kib| kib * 1024.0 / 1e6)
 }

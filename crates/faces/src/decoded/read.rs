@@ -1,0 +1,98 @@
+//! Reading a decoded cache.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use weights::{Contents, Dtype, Format};
+
+use super::{DECODED_BY, FORMAT, IMAGES, KEY, READABLE, SIZE, image_bytes, metadata};
+use crate::{Error, Index, Planes};
+
+/// An open decoded cache that fits an index and a size.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    file: File,
+    path: PathBuf,
+    root: PathBuf,
+    size: u32,
+    /// Where the first image begins, in bytes.
+    images_at: u64,
+    /// One byte per image, not 0 where it could be decoded.
+    readable: Vec<u8>,
+}
+
+impl Decoded {
+    /// Opens the cache `path`, made from `index` at `size` × `size` pixels.
+    ///
+    /// # Errors
+    /// [`Error::DecodedCache`] for a file that is not there, is not whole, or was made for
+    /// other images, another size, by another decoder or version.
+    pub(crate) fn open(path: &Path, index: &Index, size: u32) -> Result<Decoded, Error> {
+        let (path, root) = (path.to_path_buf(), index.root().to_path_buf());
+        let (root_of, path_of) = (root.clone(), path.clone());
+        let open = || -> Result<Decoded, String> {
+            let file = File::open(&path).map_err(|error| format!("cannot be opened: {error}"))?;
+            let contents = Contents::parse(&file).map_err(|fault| fault.to_string())?;
+            check_metadata(&contents, index, size)?;
+            let count = index.images().len() as u64;
+            let side = u64::from(size);
+            let images_at = place(&contents, IMAGES, &[count, 3, side, side])?;
+            let readable_at = place(&contents, READABLE, &[count])?;
+            let mut readable = vec![0; index.images().len()];
+            file.read_exact_at(&mut readable, readable_at).map_err(|error| error.to_string())?;
+            Ok(Decoded { file, path, root, size, images_at, readable })
+        };
+        open().map_err(|reason| Error::DecodedCache { path: path_of, root: root_of, size, reason })
+    }
+
+    /// Image number `image` of the index; `name` is its file, for the error.
+    ///
+    /// # Errors
+    /// [`Error::Image`] for one that could not be decoded when the cache was made;
+    /// [`Error::DecodedCache`] when the cache itself cannot be read any more.
+    pub(crate) fn read(&self, image: usize, name: &Path) -> Result<Planes, Error> {
+        if self.readable.get(image).is_none_or(|&readable| readable == 0) {
+            let reason = format!("it could not be when {} was made", self.path.display());
+            return Err(Error::Image { path: name.into(), reason });
+        }
+        let mut pixels = Planes::black(self.size);
+        let place = self.images_at + image as u64 * image_bytes(self.size);
+        self.file.read_exact_at(pixels.bytes_mut(), place).map_err(|error| {
+            Error::DecodedCache {
+                path: self.path.clone(),
+                root: self.root.clone(),
+                size: self.size,
+                reason: format!("image {image} cannot be read from it: {error}"),
+            }
+        })?;
+        Ok(pixels)
+    }
+}
+
+/// Whether the cache is one of `index` at `size` pixels, and if not, why.
+fn check_metadata(contents: &Contents, index: &Index, size: u32) -> Result<(), String> {
+    let found = |name: &str| contents.metadata.get(name).map_or("none", String::as_str);
+    if contents.format != Format::Safetensors || found(FORMAT) == "none" {
+        return Err("it is no decoded cache".into());
+    }
+    let expected = metadata(index, size);
+    let differs = |name: &&str| found(name) != expected[*name];
+    let Some(name) = [FORMAT, SIZE, DECODED_BY, KEY].into_iter().find(differs) else {
+        return Ok(());
+    };
+    let (is, wanted) = (found(name).escape_debug(), &expected[name]);
+    Err(match name {
+        FORMAT => format!("it has format version {is}, this program reads {wanted}"),
+        SIZE => format!("it holds images of {is} pixels, {wanted} are wanted"),
+        DECODED_BY => format!("it was decoded by {is}, this program decodes by {wanted}"),
+        _ => "it was made from another folder, or images there have changed since".into(),
+    })
+}
+
+/// Where the bytes of a tensor begin.
+fn place(contents: &Contents, name: &str, shape: &[u64]) -> Result<u64, String> {
+    let tensor = contents.tensors.get(name).filter(|t| t.dtype == Dtype::Uint8 && t.shape == shape);
+    let tensor = tensor.ok_or_else(|| format!("it has no U8 tensor {name} of shape {shape:?}"))?;
+    Ok(contents.storages[tensor.storage].start)
+}
