@@ -17,6 +17,8 @@ pub struct PairBatch {
     pub target: Tensor,
     /// Which images these are, in the same order.
     pub items: Vec<PairItem>,
+    /// Their files, relative to the data set's root: `SOURCE and TARGET`.
+    pub names: Vec<String>,
 }
 
 impl PairBatch {
@@ -26,6 +28,7 @@ impl PairBatch {
             source: self.source.narrow(0, 0, 1),
             target: self.target.narrow(0, 0, 1),
             items: self.items[..1].to_vec(),
+            names: self.names[..1].to_vec(),
         }
     }
 

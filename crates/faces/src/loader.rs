@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pairs::{Loaded, Pairs};
 use crate::tensor::stack;
-use crate::{BadFile, Error, Faces, PairBatch, Sampler};
+use crate::{BadFile, Error, Faces, PairBatch, PairItem, Sampler};
 
 /// What the loader needs to know; every field is a configuration key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,10 +214,15 @@ impl Epoch {
             return Err(Error::Workers("a thread ended without handing over its images".into()));
         }
         loaded.sort_by_key(|&(slot, _)| slot);
-        let items = loaded.iter().map(|(_, pair)| pair.item).collect();
+        let items: Vec<PairItem> = loaded.iter().map(|(_, pair)| pair.item).collect();
+        let images = self.pairs.index().images();
+        let name = |item: &PairItem| {
+            format!("{} and {}", images[item.source].path, images[item.target].path)
+        };
+        let names = items.iter().map(name).collect();
         let (source, target): (Vec<_>, Vec<_>) =
             loaded.into_iter().map(|(_, pair)| (pair.source, pair.target)).unzip();
-        Ok(PairBatch { source: stack(&source)?, target: stack(&target)?, items })
+        Ok(PairBatch { source: stack(&source)?, target: stack(&target)?, items, names })
     }
 }
 

@@ -43,7 +43,7 @@ impl Pairs {
         Pairs { faces, config, bad: Mutex::new(BTreeMap::new()) }
     }
 
-    fn index(&self) -> &Index {
+    pub(crate) fn index(&self) -> &Index {
         self.faces.index()
     }
 

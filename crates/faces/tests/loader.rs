@@ -59,6 +59,9 @@ fn tensors_show_the_images_that_the_items_name() {
         assert_eq!(source.size(), shape);
         assert!(source.is_contiguous() && target.is_contiguous());
         for (row, item) in batch.items.iter().enumerate() {
+            let file = |image: usize| format!("p{:02}/{}.png", image / 3, image % 3);
+            let names = format!("{} and {}", file(item.source), file(item.target));
+            assert_eq!(batch.names[row], names);
             for (tensor, image) in [(&source, item.source), (&target, item.target)] {
                 let at = |channel| tensor.double_value(&[row as i64, channel, 9, 9]);
                 assert_eq!(at(0), value(image / 3 * 10));

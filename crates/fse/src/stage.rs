@@ -167,6 +167,10 @@ impl Stage for FseStage {
     fn images_per_batch(batch: &PairBatch) -> usize {
         batch.items.len()
     }
+
+    fn items(batch: &PairBatch) -> Vec<String> {
+        batch.names.clone()
+    }
 }
 
 /// Terms and sums for the log: `FD_loss` is the weighted independence part,

@@ -295,6 +295,10 @@ impl Stage for IrcStage {
     fn images_per_batch(batch: &PairBatch) -> usize {
         batch.items.len()
     }
+
+    fn items(batch: &PairBatch) -> Vec<String> {
+        batch.names.clone()
+    }
 }
 
 /// A painted face and what its losses pull it to. Each loss goes back to the face as soon as

@@ -36,7 +36,12 @@ fn batch(config: &ModelConfig, seed: u64) -> PairBatch {
         same: false,
         seed: seed * 100 + k,
     };
-    PairBatch { source: images(), target: images(), items: vec![item(0), item(1)] }
+    PairBatch {
+        source: images(),
+        target: images(),
+        items: vec![item(0), item(1)],
+        names: vec![String::new(); 2],
+    }
 }
 
 fn extractor(config: &ModelConfig) -> Extractor {

@@ -109,10 +109,7 @@ pub trait Stage {
     fn images_per_batch(batch: &Self::Batch) -> usize;
 
     /// Names of the batch's items, to tell which ones made a step non-finite.
-    fn items(batch: &Self::Batch) -> Vec<String> {
-        let _ = batch;
-        Vec::new()
-    }
+    fn items(batch: &Self::Batch) -> Vec<String>;
 }
 
 /// One rank's batches of an epoch.

@@ -1,5 +1,6 @@
 //! `faceshield bench`: time and memory.
 
+mod checkpoint;
 mod limit;
 mod loader;
 mod process;
@@ -28,11 +29,19 @@ pub(crate) enum Command {
         faceshield bench loader --preset published --data /data/faces --batch 8 \
         --set decoded_cache=faces_512.safetensors")]
     Loader(loader::Loader),
+    /// Saving a stage's checkpoint: with the run waiting, and in the background
+    ///
+    /// Prints one JSON object: seconds of a whole save, and seconds that a step waits when the
+    /// files are written while the run goes on; a first save is not counted.
+    #[command(after_help = "Example:\n  \
+        faceshield bench checkpoint --stage irc --preset published --dir /data/runs")]
+    Checkpoint(checkpoint::Checkpoint),
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Step(args) => step::run(args),
         Command::Loader(args) => loader::run(args),
+        Command::Checkpoint(args) => checkpoint::run(args),
     }
 }

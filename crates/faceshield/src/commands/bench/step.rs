@@ -7,9 +7,11 @@ use std::time::Instant;
 use anyhow::Context;
 use encoder::{LayerStats, ModelConfig, READOUT_LAYERS, Stats};
 use faces::{PairBatch, PairItem};
-use fse::Extractor;
+use fse::{Extractor, FseStage};
+use irc::IrcStage;
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor};
+use train::config::Layers;
 use train::{Optimizers, Stage, StepInfo, mix};
 
 use super::{limit, process};
@@ -45,7 +47,7 @@ pub(crate) struct Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum StageName {
+pub(super) enum StageName {
     Fse,
     Irc,
 }
@@ -80,28 +82,45 @@ pub(crate) fn run(args: &Step) -> anyhow::Result<()> {
     let started = Instant::now();
     let report = match args.stage {
         StageName::Fse => {
-            let options: FseOptions = resolve(&layers, "fse")?;
-            let device = device(options.common())?;
-            let (encoder, stats) = frozen(options.common(), device)?;
-            let stage = stages::fse(&options, encoder, &stats, device)?;
-            measure(stage, args, options.common(), device, started)?
+            let (stage, options) = fse(&layers)?;
+            measure(stage, args, options.common(), started)?
         }
         StageName::Irc => {
-            let options: IrcOptions = resolve(&layers, "irc")?;
-            let (common, device) = (options.common(), device(options.common())?);
-            let (encoder, stats) = frozen(common, device)?;
-            let (model, seed) = (&common.model, common.engine.seed);
-            let extractor = Extractor::new(model, encoder, &stats, 5.0, seed, device);
-            let stage = stages::irc(&options, extractor)?;
-            measure(stage, args, common, device, started)?
+            let (stage, options) = irc(&layers)?;
+            measure(stage, args, options.common(), started)?
         }
     };
     output::json(&report)
 }
 
-fn device(common: &Common) -> anyhow::Result<Device> {
+/// Stage I as `train fse` makes it, on statistics that need no data.
+pub(super) fn fse(layers: &Layers) -> anyhow::Result<(FseStage, FseOptions)> {
+    let options: FseOptions = resolve(layers, "fse")?;
+    let device = device(options.common())?;
+    let (encoder, stats) = frozen(options.common(), device)?;
+    Ok((stages::fse(&options, encoder, &stats, device)?, options))
+}
+
+/// Stage II on a fresh stage I.
+pub(super) fn irc(layers: &Layers) -> anyhow::Result<(IrcStage, IrcOptions)> {
+    let options: IrcOptions = resolve(layers, "irc")?;
+    let (common, device) = (options.common(), device(options.common())?);
+    let (encoder, stats) = frozen(common, device)?;
+    let (model, seed) = (&common.model, common.engine.seed);
+    let extractor = Extractor::new(model, encoder, &stats, 5.0, seed, device);
+    Ok((stages::irc(&options, extractor)?, options))
+}
+
+pub(super) fn device(common: &Common) -> anyhow::Result<Device> {
     common.engine.apply()?;
     common.engine.device(0).map_err(|error| misuse(error.to_string()))
+}
+
+pub(super) fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
 }
 
 /// An encoder, and statistics that need no data: mean 0, spread 1, all active.
@@ -138,17 +157,18 @@ fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<
         same: false,
         seed: mix(seed, 2 + k as u64),
     };
-    Ok(PairBatch { source: images(0)?, target: images(1)?, items: (0..batch).map(item).collect() })
+    let items: Vec<PairItem> = (0..batch).map(item).collect();
+    let names = vec!["random numbers".to_owned(); batch];
+    Ok(PairBatch { source: images(0)?, target: images(1)?, items, names })
 }
 
 fn measure<S: Stage<Batch = PairBatch>>(
     mut stage: S,
     args: &Step,
     common: &Common,
-    device: Device,
     started: Instant,
 ) -> anyhow::Result<Report> {
-    let engine = &common.engine;
+    let (engine, device) = (&common.engine, device(common)?);
     let world = c10d::World::solo();
     let batch = random_batch(&common.model, engine.batch_size, engine.seed)?;
     let mut optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
@@ -188,10 +208,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
         stage: stage.name(),
         preset: args.sources.run_name(),
         batch: engine.batch_size,
-        device: match device {
-            Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        },
+        device: name(device),
         threads: tch::get_num_threads(),
         precision: engine.precision,
         step_seconds_median: median,
