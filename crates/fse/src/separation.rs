@@ -1,6 +1,6 @@
 use c10d::torch::widened;
 use encoder::{Encoder, Fidelity, ModelConfig, READOUT_LAYERS, SEPARATION_LAYERS, Stats};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 use crate::{Error, Noise};
 
@@ -189,7 +189,7 @@ impl Separation {
 /// # Shapes
 /// Z_i of a batch B → [B, 512], not of unit length.
 pub fn separated_identity(encoder: &Encoder, z: &[Tensor]) -> Tensor {
-    encoder.restricted(z).mean_dim(&[0i64][..], false, Kind::Float)
+    encoder.restricted(z).mean_dim(&[0i64][..], false, None)
 }
 
 /// The first convolutions (and ReLUs) of layers of one size, as one: [B, L·768, side, side].
@@ -255,6 +255,7 @@ fn enlarge(x: &Tensor, side: i64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Kind;
 
     /// Values and gradients, in float64, for readouts of odd sizes and of one channel.
     #[test]

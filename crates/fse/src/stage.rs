@@ -137,7 +137,7 @@ impl Stage for FseStage {
             let painted = self.extractor.encoder().embed(&output);
             let z = separated.identity.narrow(0, 0, painted.size()[0]);
             let cos = Tensor::cosine_similarity(&z, &painted, 1, 1e-8);
-            losses.totals.push(("pos_loss", -cos.mean(tch::Kind::Float)));
+            losses.totals.push(("pos_loss", -cos.mean(None)));
         }
         Ok(losses)
     }
