@@ -221,7 +221,6 @@ impl Stage for IrcStage {
             Ok(report.total("D_loss", loss))
         })?;
 
-        let mut d_target = None;
         optim.minimize(IID, || {
             let _range = range(c"losses");
             let d_s = self.iid.forward(&seen.source, mode)?;
@@ -241,11 +240,8 @@ impl Stage for IrcStage {
                 w.adv,
                 losses::adversarial(&self.discriminator.forward(face, mode)?),
             ))?;
-            // The published code embeds the targets anew, after the discriminator's update.
-            let d_t = match d_target.take() {
-                Some(d_t) if self.fidelity == Fidelity::Corrected => d_t,
-                _ => tch::no_grad(|| self.iid.forward(&seen.target, mode))?,
-            };
+            // Anew, as the discriminator has been updated since.
+            let d_t = tch::no_grad(|| self.iid.forward(&seen.target, mode))?;
             painted.learn(report.term(
                 "iid",
                 w.iid,
