@@ -294,4 +294,25 @@ mod tests {
             }
         }
     }
+
+    /// From one pixel to many, between odd sizes, one channel, maps that do not vary.
+    #[test]
+    fn enlarging_by_matrix_products_is_resizing() {
+        tch::manual_seed(9);
+        for (shape, side) in [([2, 3, 1, 1], 4), ([1, 1, 3, 3], 7), ([2, 5, 32, 32], 61)] {
+            let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Double, Device::Cpu));
+            let direction = random(&[shape[0], shape[1], side, side]);
+            for x in [random(&shape), random(&shape).ones_like()] {
+                let x = x.set_requires_grad(true);
+                let of = |y: Tensor| {
+                    let along = (&y * &direction).sum(None);
+                    [y.detach(), Tensor::run_backward(&[along], &[&x], false, false).remove(0)]
+                };
+                for (found, expected) in of(enlarge(&x, side)).iter().zip(of(resize(&x, side))) {
+                    let gap = (found - &expected).abs().max() / expected.abs().max();
+                    assert!(gap.double_value(&[]) < 1e-13, "{shape:?}: {gap}");
+                }
+            }
+        }
+    }
 }
