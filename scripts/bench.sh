@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures the speed and memory of this checkout on this machine and prints one table:
-# docs/performance.md holds a newest one. Takes about eight minutes; nothing else should run.
+# docs/performance.md holds a newest one. Takes about fifteen minutes and 15 GB of memory;
+# nothing else should run.
 # Needs pip for the published loading pipeline, cmake and nasm for scaled JPEG decoding.
 #
 #   scripts/bench.sh            two threads, two ranks of one thread
@@ -35,6 +36,8 @@ for stage in fse irc; do
         "$faceshield" bench step --stage "$stage" --preset published --batch "$batch" --steps 3 \
             >"$work/$stage$batch"
     done
+    say "full-size step by its definition: stage $stage, batch 1"
+    cargo bench --quiet -p "$stage" --bench step >"$work/${stage}plain"
 done
 say "hsic"
 cargo bench --quiet -p fse --bench hsic >"$work/hsic"
@@ -94,23 +97,51 @@ loading_rows() {
 say "loading"
 measure_loading
 
-# Images a second of the demo preset: one rank and two, one thread each.
-rate() { # STAGE RANKS
-    local out=$work/$1$2ranks
-    OMP_NUM_THREADS=1 "$faceshield" launch --nproc-per-node "$2" -- train "$1" --preset demo \
-        --data "$faces" --run-dir "$out" --checkpoint-dir "$out" --resume none --max-steps 20 \
+# The demo preset on ranks of one thread each.
+ranks() { # OUT STAGE RANKS STEPS [ARGUMENT…]
+    local out=$1
+    OMP_NUM_THREADS=1 "$faceshield" launch --nproc-per-node "$3" -- train "$2" --preset demo \
+        --data "$faces" --run-dir "$out" --checkpoint-dir "$out" --resume none --max-steps "$4" \
         --set threads=1 --set preview_every=0 --set checkpoint_every=0 --set batch_size=2 \
-        --set log_every=1000 ${3+"$3" "$4"} >/dev/null 2>"$out.log" || { cat "$out.log" >&2; exit 1; }
+        --set log_every=1000 "${@:5}" >/dev/null 2>"$out.log" || { cat "$out.log" >&2; exit 1; }
+}
+# Images a second.
+rate() { # STAGE RANKS [ARGUMENT…]
+    local out=$work/$1$2ranks
+    ranks "$out" "$1" "$2" 20 "${@:3}"
     python3 - "$out/metrics.jsonl" <<'PY'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
 print(statistics.median(line["images_per_second"] for line in lines[3:]))
 PY
 }
+# Of the bytes of gradients that two ranks exchange in a step, the share in messages that set
+# off while the backward pass still computes, in percent: out of a trace.
+overlap() { # STAGE [ARGUMENT…]
+    local out=$work/$1trace
+    ranks "$out" "$1" 2 3 --profile 1 "${@:2}"
+    python3 - "$out/trace/$1_rank_0.json" <<'PY'
+import json, sys
+events = [e for e in json.load(open(sys.argv[1]))["traceEvents"] if e.get("ph") == "X"]
+named = lambda name: [e for e in events if e["name"] == name]
+inside = lambda e, span: span["ts"] <= e["ts"] <= span["ts"] + span["dur"]
+early = total = 0
+for span in named("backward"):
+    computing = max(e["ts"] for e in events if e["tid"] == span["tid"] and inside(e, span)
+                    and e["name"].startswith("aten::convolution_backward"))
+    for message in named("gloo:all_reduce"):
+        size = message["args"]["Input Dims"][0]
+        if inside(message, span) and size and size[0] > 1:
+            total += size[0]
+            early += size[0] * (message["ts"] < computing)
+print(round(100 * early / total))
+PY
+}
 say "two ranks against one"
 fse1=$(rate fse 1) fse2=$(rate fse 2)
 checkpoint=$work/fse1ranks/checkpoints_FSE
 irc1=$(rate irc 1 --set "fse_checkpoint=$checkpoint") irc2=$(rate irc 2 --set "fse_checkpoint=$checkpoint")
+fse_overlap=$(overlap fse) irc_overlap=$(overlap irc --set "fse_checkpoint=$checkpoint")
 
 echo "Commit $(git rev-parse --short HEAD), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), 2 threads, $(date -u +%F)"
 echo
@@ -119,14 +150,15 @@ row --- --- --- ---
 for stage in fse irc; do
     name="stage I" seconds=5.5 ratio=1.4 one=2500 two=4000
     if [[ $stage == irc ]]; then name="stage II" seconds=13 ratio=1.6 one=5000 two=9000; fi
-    row "$name, full size, batch 1: seconds a step" "$(number "$(field "$work/${stage}1" step_seconds_median)" 2)" "$seconds" -
+    row "$name, full size, batch 1: seconds a step" "$(number "$(field "$work/${stage}1" step_seconds_median)" 2)" "$seconds" "$(number "$(field "$work/${stage}plain" plain_seconds)" 1)"
     row "$name: against its own arithmetic alone" "$(number "$(field "$work/${stage}1" ratio_to_limit)" 2)" "$ratio" -
-    row "$name: peak memory, MB" "$(number "$(field "$work/${stage}1" peak_memory_mb)" 0)" "$one" -
+    row "$name: peak memory, MB" "$(number "$(field "$work/${stage}1" peak_memory_mb)" 0)" "$one" "$(field "$work/${stage}plain" plain_peak_mb)"
     row "$name, batch 2: peak memory, MB" "$(number "$(field "$work/${stage}2" peak_memory_mb)" 0)" "$two" -
 done
-plain=$(field "$work/hsic" plain_seconds)
-row "hsic, 64×64×64, value and gradients: seconds (published bandwidth)" "$(field "$work/hsic" published_seconds)" 0.2 "$plain"
-row "hsic, unbiased" "$(field "$work/hsic" unbiased_seconds)" 0.2 "$plain"
+row "hsic, 64×64×64, value and gradients: seconds (published bandwidth)" "$(field "$work/hsic" published_seconds)" 0.2 "$(field "$work/hsic" plain_seconds)"
+row "hsic, unbiased" "$(field "$work/hsic" unbiased_seconds)" 0.2 "$(field "$work/hsic" plain_unbiased_seconds)"
 loading_rows
 row "stage I, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($fse2/$fse1, 2))")" 1.8 -
 row "stage II, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($irc2/$irc1, 2))")" 1.8 -
+row "stage I, two ranks: gradients sent while the backward pass computes, %" "$fse_overlap" - -
+row "stage II, two ranks: gradients sent while the backward pass computes, %" "$irc_overlap" - -

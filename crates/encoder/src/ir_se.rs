@@ -255,19 +255,60 @@ mod tests {
     fn walking_down_together_equals_ten_passes() {
         tch::manual_seed(1);
         let config = ModelConfig { image_size: 256, width_divisor: 16, ..Default::default() };
-        let vs = nn::VarStore::new(Device::Cpu);
+        let mut vs = nn::VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&vs.root(), &config);
-        let images = Tensor::rand([2, 3, 256, 256], (Kind::Float, Device::Cpu)) * 2 - 1;
-        let features = encoder.features(&images, 10);
-        let together = encoder.restricted(&features[..10]);
-        for (i, feature) in features[..10].iter().enumerate() {
-            let alone = encoder.from_feature(feature, i);
-            let error = (together.get(i as i64) - &alone).abs().max().double_value(&[]);
-            assert!(error < 1e-5, "layer {i}: {error}");
+        vs.double();
+        let images = Tensor::rand([2, 3, 256, 256], (Kind::Double, Device::Cpu)) * 2 - 1;
+        let features = tch::no_grad(|| encoder.features(&images, 9));
+        let z: Vec<Tensor> = features.iter().map(|f| f.set_requires_grad(true)).collect();
+        let direction = Tensor::randn([10, 2, 32], (Kind::Double, Device::Cpu));
+        let of = |passes: Tensor| {
+            let along = (&passes * &direction).sum(None);
+            let mut all = Tensor::run_backward(&[along], &z, false, false);
+            all.push(passes.detach());
+            all
+        };
+        let alone: Vec<Tensor> =
+            z.iter().enumerate().map(|(i, z)| encoder.from_feature(z, i)).collect();
+        let expected = of(Tensor::stack(&alone, 0));
+        for (i, (found, expected)) in of(encoder.restricted(&z)).iter().zip(&expected).enumerate() {
+            let gap = (found - expected).abs().max() / expected.abs().max();
+            assert!(gap.double_value(&[]) < 1e-11, "{i}: {gap}");
         }
         let identity = encoder.embed(&images);
         assert_eq!(identity.size(), [2, 32]);
         let length = identity.norm_scalaropt_dim(2.0, &[1i64][..], false);
-        assert!((length - 1.0).abs().max().double_value(&[]) < 1e-5);
+        assert!((length - 1.0).abs().max().double_value(&[]) < 1e-12);
+    }
+
+    /// Odd sizes, one channel, flat features; maps that do not vary.
+    #[test]
+    fn scale_and_shift_are_the_frozen_norm() {
+        tch::manual_seed(2);
+        let random = |shape: &[i64]| Tensor::rand(shape, (Kind::Double, Device::Cpu));
+        for shape in [&[3, 5, 7, 3][..], &[2, 1, 1, 9], &[4, 6]] {
+            let width = shape[1];
+            let norm = FrozenNorm {
+                weight: random(&[width]) - 0.5,
+                bias: random(&[width]) - 0.5,
+                mean: random(&[width]) - 0.5,
+                var: random(&[width]) * 3.0,
+            };
+            let direction = random(shape);
+            for x in [random(shape), direction.ones_like()] {
+                let x = x.set_requires_grad(true);
+                let of = |y: Tensor| {
+                    let along = (&y * &direction).sum(None);
+                    [y.detach(), Tensor::run_backward(&[along], &[&x], false, false).remove(0)]
+                };
+                let (w, b) = (Some(&norm.weight), Some(&norm.bias));
+                let (m, v) = (Some(&norm.mean), Some(&norm.var));
+                let expected = of(x.batch_norm(w, b, m, v, false, 0.1, EPS, false));
+                for (found, expected) in of(norm.forward(&x)).iter().zip(&expected) {
+                    let gap = (found - expected).abs().max().double_value(&[]);
+                    assert!(gap < 1e-12, "{shape:?}: {gap:e}");
+                }
+            }
+        }
     }
 }

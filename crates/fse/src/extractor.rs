@@ -1,5 +1,5 @@
 use encoder::{FrozenEncoder, ModelConfig, READOUT_LAYERS, Stats};
-use tch::{Device, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 use weights::{Tensors, select};
 
 use crate::{Error, Separation, separated_identity};
@@ -91,6 +91,11 @@ impl Extractor {
     /// Where it computes.
     pub fn device(&self) -> Device {
         self.store.device()
+    }
+
+    /// What it computes with: the dtype of its weights.
+    pub fn kind(&self) -> Kind {
+        self.separation.kind()
     }
 
     /// Features 0…10 of images [B, 3, S, S].

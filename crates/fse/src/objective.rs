@@ -1,6 +1,6 @@
 use c10d::torch::range;
 use encoder::{Fidelity, SEPARATION_LAYERS};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::extractor::halves;
 use crate::{
@@ -94,13 +94,13 @@ impl Objective {
         let estimator = Estimator::from(fidelity);
         let hsic = term(weights.hsic, &|i| hsic_loss(&part(&z, i), &part(&p, i), estimator));
         let information = term(weights.information, &|i| {
-            separation.information(&features[i], &lambdas[i], i).mean(Kind::Float)
+            separation.information(&features[i], &lambdas[i], i).mean(None)
         });
         let whole = tch::no_grad(|| extractor.identity(features));
         let cos = Tensor::cosine_similarity(&whole, &identity, 1, 1e-8);
 
         let (source, target) = halves(&[angle, hsic, cos]);
-        let mean = |t: &Tensor| t.mean(Kind::Float);
+        let mean = |t: &Tensor| t.mean(None);
         Ok(Objective {
             angle_source: mean(&source[0]),
             angle_target: mean(&target[0]),

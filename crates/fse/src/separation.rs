@@ -178,6 +178,11 @@ impl Separation {
         (variance.log() + 1 - (lambda * r).square() - variance) * -0.5 * s.active()
     }
 
+    /// The dtype of its weights.
+    pub(crate) fn kind(&self) -> Kind {
+        self.layers[0].conv1.ws.kind()
+    }
+
     /// Published or corrected formulas.
     pub fn fidelity(&self) -> Fidelity {
         self.fidelity
@@ -189,7 +194,7 @@ impl Separation {
 /// # Shapes
 /// Z_i of a batch B → [B, 512], not of unit length.
 pub fn separated_identity(encoder: &Encoder, z: &[Tensor]) -> Tensor {
-    encoder.restricted(z).mean_dim(&[0i64][..], false, Kind::Float)
+    encoder.restricted(z).mean_dim(&[0i64][..], false, None)
 }
 
 /// The first convolutions (and ReLUs) of layers of one size, as one: [B, L·768, side, side].
@@ -290,6 +295,27 @@ mod tests {
             for (fast, plain) in of(Fidelity::Corrected).iter().zip(of(Fidelity::Published)) {
                 let gap = (fast - &plain).abs().max() / plain.abs().max();
                 assert!(gap.double_value(&[]) < 1e-12, "side {side}: {gap}");
+            }
+        }
+    }
+
+    /// From one pixel to many, between odd sizes, one channel, maps that do not vary.
+    #[test]
+    fn enlarging_by_matrix_products_is_resizing() {
+        tch::manual_seed(9);
+        for (shape, side) in [([2, 3, 1, 1], 4), ([1, 1, 3, 3], 7), ([2, 5, 32, 32], 61)] {
+            let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Double, Device::Cpu));
+            let direction = random(&[shape[0], shape[1], side, side]);
+            for x in [random(&shape), random(&shape).ones_like()] {
+                let x = x.set_requires_grad(true);
+                let of = |y: Tensor| {
+                    let along = (&y * &direction).sum(None);
+                    [y.detach(), Tensor::run_backward(&[along], &[&x], false, false).remove(0)]
+                };
+                for (found, expected) in of(enlarge(&x, side)).iter().zip(of(resize(&x, side))) {
+                    let gap = (found - &expected).abs().max() / expected.abs().max();
+                    assert!(gap.double_value(&[]) < 1e-13, "{shape:?}: {gap}");
+                }
             }
         }
     }

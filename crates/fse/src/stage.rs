@@ -70,7 +70,7 @@ impl FseStage {
         let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
         let _range = range(c"copy");
         let (source, target) = batch.to_device(self.extractor.device())?;
-        Ok((Tensor::cat(&[source, target], 0), noise))
+        Ok((Tensor::cat(&[source, target], 0).to_kind(self.extractor.kind()), noise))
     }
 
     /// Y of every pair: the source's identity in the target's picture.
@@ -137,7 +137,7 @@ impl Stage for FseStage {
             let painted = self.extractor.encoder().embed(&output);
             let z = separated.identity.narrow(0, 0, painted.size()[0]);
             let cos = Tensor::cosine_similarity(&z, &painted, 1, 1e-8);
-            losses.totals.push(("pos_loss", -cos.mean(tch::Kind::Float)));
+            losses.totals.push(("pos_loss", -cos.mean(None)));
         }
         Ok(losses)
     }

@@ -236,3 +236,59 @@ impl Generator {
         Ok(h.tanh())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// The formula of method.md §6.
+    fn plain(aad: &Aad, [h, attribute, lambda, id]: &[Tensor; 4]) -> Tensor {
+        let none: Option<&Tensor> = None;
+        let h = h.instance_norm(none, none, none, none, true, 0.1, 1e-5, false);
+        let mask = Tensor::cat(&[&h, lambda], 1).apply(&aad.mask).sigmoid();
+        let a = attribute.apply(&aad.attribute_scale) * &h + attribute.apply(&aad.attribute_shift);
+        let per_channel = |fc: &nn::Linear| id.apply(fc).unsqueeze(-1).unsqueeze(-1);
+        let i = per_channel(&aad.identity_scale) * &h + per_channel(&aad.identity_shift);
+        (1.0 - &mask) * a + mask * i
+    }
+
+    /// Odd sizes, one channel, maps that do not vary: values, gradients of all inputs and of
+    /// all parameters, in float64.
+    #[test]
+    fn masks_by_products_and_the_mix_by_one_map_are_the_definition() {
+        tch::manual_seed(10);
+        let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Double, Device::Cpu));
+        for (c, c_attr, c_lambda, height, width) in [(5, 3, 2, 7, 3), (1, 1, 1, 1, 9)] {
+            let mut store = nn::VarStore::new(Device::Cpu);
+            let aad = Aad::new(store.root() / "aad", c, c_attr, c_lambda, 6);
+            store.double();
+            for (_, mut parameter) in store.variables() {
+                parameter.set_data(&random(&parameter.size()));
+            }
+            let map = |c| random(&[2, c, height, width]);
+            let varied = map(c);
+            for h in [varied.ones_like() * 0.3, varied] {
+                let inputs = [h, map(c_attr), map(c_lambda), random(&[2, 6])]
+                    .map(|input| input.set_requires_grad(true));
+                let mut wanted: Vec<Tensor> = inputs.iter().map(Tensor::shallow_clone).collect();
+                wanted.extend(aad.parameters());
+                let direction = map(c);
+                let of = |y: Tensor| {
+                    let along = (&y * &direction).sum(None);
+                    let mut all = Tensor::run_backward(&[along], &wanted, false, false);
+                    all.push(y.detach());
+                    all
+                };
+                let [h, attribute, lambda, id] = &inputs;
+                let found = of(aad.forward(h, attribute, lambda, id));
+                for (k, (found, expected)) in found.iter().zip(of(plain(&aad, &inputs))).enumerate()
+                {
+                    let gap = (found - &expected).abs().max().double_value(&[]);
+                    let size = expected.abs().max().double_value(&[]);
+                    assert!(gap < 1e-12 * (size + 1.0), "{c} channels, {k}: {gap:e} of {size:e}");
+                }
+            }
+        }
+    }
+}

@@ -83,7 +83,7 @@ impl LeakyRelu {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.prelu(&self.0)
+        x.prelu(&self.0.to_kind(x.kind()))
     }
 }
 

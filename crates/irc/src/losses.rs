@@ -1,7 +1,7 @@
 //! The losses of stage II (method.md §6), each a 0-dim tensor.
 use c10d::World;
 use c10d::torch::widened;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::Error;
 
@@ -16,7 +16,7 @@ pub(crate) fn cosines(a: &Tensor, b: &Tensor) -> Tensor {
 }
 
 fn mean(t: &Tensor) -> Tensor {
-    t.mean(Kind::Float)
+    t.mean(None)
 }
 
 /// MSE(x, target).
@@ -83,8 +83,8 @@ impl DifferentPairs {
     /// When another rank cannot be reached.
     pub fn count(e_s: &Tensor, e_t: &Tensor, world: &World) -> Result<DifferentPairs, Error> {
         let between = cosines(e_s, e_t);
-        let counts = between.lt(ALIKE).to_kind(Kind::Float);
-        let total = counts.sum(Kind::Float);
+        let counts = between.lt(ALIKE).to_kind(between.kind());
+        let total = counts.sum(None);
         let agreed = world.all_reduce_async(&total, c10d::ReduceOp::Sum)?;
         Ok(DifferentPairs { between, counts, total, agreed, ranks: world.size() as f64 })
     }
@@ -100,14 +100,14 @@ impl DifferentPairs {
         self.agreed.wait()?;
         let share = self.total.clamp_min(1.0) / self.ranks;
         let off = (cosines(e_y, z_t) - self.between).square();
-        Ok((off * self.counts).sum(Kind::Float) / share)
+        Ok((off * self.counts).sum(None) / share)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
+    use tch::{Device, Kind};
 
     fn rows(values: &[[f32; 2]]) -> Tensor {
         Tensor::from_slice(values.as_flattened()).view([-1, 2])

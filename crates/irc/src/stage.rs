@@ -83,7 +83,9 @@ impl IrcStage {
         let device = self.extractor.device();
         let (source, target) = {
             let _range = range(c"copy");
-            batch.to_device(device)?
+            let (source, target) = batch.to_device(device)?;
+            let kind = self.extractor.kind();
+            (source.to_kind(kind), target.to_kind(kind))
         };
         let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
         let separation = self.extractor.separation();
@@ -227,6 +229,7 @@ impl Stage for IrcStage {
             let d_s = self.iid.forward(&seen.source, mode)?;
             let d_t = self.iid.forward(&seen.target, mode)?;
             let d_y = self.iid.forward(&fake, mode)?;
+            d_target = Some(d_t.detach());
             let loss =
                 losses::implicit_identity((&seen.z.0, &d_s), (&seen.z.1, &d_t), (&e_fake, &d_y));
             Ok(report.total("Loss_IID", loss))
@@ -241,7 +244,8 @@ impl Stage for IrcStage {
                 w.adv,
                 losses::adversarial(&self.discriminator.forward(face, mode)?),
             ))?;
-            // The published code embeds the targets anew, after the discriminator's update.
+            // What the face is not to resemble: as the discriminator saw it before its update.
+            // The published code embeds it anew.
             let d_t = match d_target.take() {
                 Some(d_t) if self.fidelity == Fidelity::Corrected => d_t,
                 _ => tch::no_grad(|| self.iid.forward(&seen.target, mode))?,

@@ -1,0 +1,173 @@
+//! Stage I by its definition (method.md §3 and §4, in both fidelities), as a reader of the
+//! formulas would write it: what ours is compared with, in value and gradients by
+//! `tests/plain.rs`, in time and memory by `benches/step.rs`.
+//!
+//! Readouts are resized to every layer's own size and concatenated, each layer has its
+//! convolutions to itself, the restricted passes run one by one, kernels are whole matrices,
+//! and autograd goes through everything. All of it works on the named tensors of
+//! `Extractor::state`; of our own code only the noise is drawn by it.
+// A test or a bench that includes this uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod encoder;
+pub(crate) mod independence;
+
+use ::encoder::{Fidelity, ModelConfig, READOUT_LAYERS, SEPARATION_LAYERS};
+use fse::Noise;
+use tch::Tensor;
+use weights::Tensors;
+
+/// The frozen encoder, statistics and separation layers, by name.
+pub(crate) struct Plain {
+    tensors: Tensors,
+    model: ModelConfig,
+}
+
+/// What the separation layers make of features: λ_i, Z_i and P_i of the layers 0…9.
+pub(crate) struct Parts {
+    pub(crate) lambdas: Vec<Tensor>,
+    pub(crate) z: Vec<Tensor>,
+    pub(crate) p: Vec<Tensor>,
+}
+
+/// The terms of the loss, by the names that stage I reports.
+pub(crate) type Terms = Vec<(&'static str, Tensor)>;
+
+impl Plain {
+    /// From `Extractor::state`, whose tensors are shared.
+    pub(crate) fn new(tensors: Tensors, model: &ModelConfig) -> Self {
+        Plain { tensors, model: model.clone() }
+    }
+
+    pub(crate) fn encoder(&self) -> encoder::PlainEncoder<'_> {
+        encoder::PlainEncoder { tensors: &self.tensors, model: &self.model }
+    }
+
+    /// Mean, standard deviation and activity of feature `i`.
+    fn stats(&self, i: usize) -> [Tensor; 3] {
+        let get = |part: &str| &self.tensors[&format!("stats.readout_layer{i}.{part}")];
+        let (m, s, n) = (get("m"), get("s"), get("n_samples").to_kind(get("m").kind()));
+        let active = (get("neuron_nonzero") / &n).gt(0.01).to_kind(m.kind());
+        [m.shallow_clone(), (s / (n - 1)).sqrt(), active]
+    }
+
+    /// λ_i: all readouts at the size of feature `i`, concatenated, through three convolutions.
+    fn lambda(&self, features: &[Tensor], i: usize) -> Tensor {
+        let side = features[i].size()[2];
+        let readout = |j: usize| {
+            let [mean, std, _] = self.stats(j);
+            ((&features[j] - mean) / std.clamp_min(0.01)).upsample_bilinear2d(
+                [side, side],
+                true,
+                None::<f64>,
+                None::<f64>,
+            )
+        };
+        let readouts: Vec<Tensor> = (0..READOUT_LAYERS).map(readout).collect();
+        let layer = |name: &str| &self.tensors[&format!("se.iba_{i}.{name}")];
+        let conv = |x: &Tensor, name: &str| {
+            let (weight, bias) = (layer(&format!("{name}.weight")), layer(&format!("{name}.bias")));
+            x.conv2d(weight, Some(bias), [1, 1], [0, 0], [1, 1], 1)
+        };
+        let hidden = conv(&Tensor::cat(&readouts, 1), "conv1").relu();
+        let alpha = conv(&conv(&hidden, "conv2").relu(), "conv3");
+        let lambda = alpha.clamp(-5.0, 5.0).sigmoid();
+        let smoothing = layer("gaussin.conv.weight");
+        lambda.conv2d(smoothing, None::<Tensor>, [1, 1], [0, 0], [1, 1], smoothing.size()[0])
+    }
+
+    /// λ, Z and P of features 0…10: sources, then targets.
+    pub(crate) fn parts(&self, features: &[Tensor], noise: &Noise) -> Parts {
+        let normal =
+            |stream: usize, like: &Tensor| noise.normal(stream as u64, like).expect("a seed each");
+        let mut parts = Parts { lambdas: Vec::new(), z: Vec::new(), p: Vec::new() };
+        for i in 0..SEPARATION_LAYERS {
+            let (f, lambda) = (&features[i], self.lambda(features, i));
+            let [mean, std, active] = self.stats(i);
+            let epsilon = normal(2 * i, f) * &std + &mean;
+            parts.z.push((&lambda * f + (1.0 - &lambda) * epsilon) * active);
+            let n = normal(2 * i + 1, f);
+            let epsilon = match self.model.fidelity {
+                Fidelity::Corrected => n * std + mean,
+                Fidelity::Published => {
+                    let sources = f.narrow(0, 0, f.size()[0] / 2);
+                    let mean = sources.mean_dim(&[0i64][..], true, None);
+                    n * &mean + mean
+                }
+            };
+            parts.p.push((1.0 - &lambda) * f + &lambda * epsilon);
+            parts.lambdas.push(lambda);
+        }
+        parts
+    }
+
+    /// z_id: the mean of ten restricted passes, one after the other.
+    pub(crate) fn separated(&self, z: &[Tensor]) -> Tensor {
+        let passes: Vec<Tensor> =
+            z.iter().enumerate().map(|(i, z)| self.encoder().restricted(z, i)).collect();
+        Tensor::stack(&passes, 0).mean_dim(&[0i64][..], false, None)
+    }
+
+    /// The terms of the loss on images [2B, 3, S, S], sources first.
+    pub(crate) fn objective(&self, images: &Tensor, noise: &Noise) -> Terms {
+        let fidelity = self.model.fidelity;
+        let features = self.encoder().features(images);
+        let parts = self.parts(&features[..READOUT_LAYERS], noise);
+        let identity = self.separated(&parts.z);
+        let whole = self.encoder().head(&features[features.len() - 1]);
+        let cos = Tensor::cosine_similarity(&whole, &identity, 1, 1e-8);
+
+        let layers = |of: &dyn Fn(usize) -> Tensor| {
+            let layers: Vec<Tensor> = (1..SEPARATION_LAYERS).map(of).collect();
+            Tensor::stack(&layers, 0).mean_dim(&[0i64][..], false, None)
+        };
+        let compared = |i: usize| match fidelity {
+            Fidelity::Corrected => {
+                let [mean, ..] = self.stats(i);
+                (&parts.z[i] - &mean, &parts.p[i] - mean)
+            }
+            Fidelity::Published => (parts.z[i].shallow_clone(), parts.p[i].shallow_clone()),
+        };
+        let angle = layers(&|i| {
+            let (z, p) = compared(i);
+            independence::angle(&z, &p, fidelity)
+        });
+        let hsic = layers(&|i| {
+            let (z, p) = compared(i);
+            independence::hsic_of_maps(&z, &p, fidelity)
+        });
+        let information = layers(&|i| {
+            let [mean, std, active] = self.stats(i);
+            let (lambda, r) = (&parts.lambdas[i], (&features[i] - mean) / std.clamp_min(0.01));
+            let rest: Tensor = 1.0 - lambda;
+            let rest = rest.square();
+            ((rest.log() + 1.0 - (lambda * r).square() - rest) * -0.5 * active).mean(None)
+        });
+        let pairs = images.size()[0] / 2;
+        let half = |t: &Tensor, k: i64| t.narrow(0, k * pairs, pairs).mean(None);
+        vec![
+            ("angle_source", half(&angle, 0)),
+            ("angle_target", half(&angle, 1)),
+            ("hsic_source", half(&hsic, 0)),
+            ("hsic_target", half(&hsic, 1)),
+            ("retention", 2.0 - half(&cos, 0) - half(&cos, 1)),
+            ("information", information),
+        ]
+    }
+}
+
+/// The weighted sum of the terms.
+pub(crate) fn total(terms: &Terms, w: &fse::FseWeights) -> Tensor {
+    let weights = [w.angle, w.angle, w.hsic, w.hsic, w.retention, w.information];
+    let weighted: Vec<Tensor> = terms.iter().zip(weights).map(|((_, t), w)| t * w).collect();
+    Tensor::stack(&weighted, 0).sum(None)
+}
+
+/// Largest resident size of this process so far, in MB (10⁶ bytes); 0 where the system does
+/// not tell.
+pub(crate) fn peak_memory_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(0.0, |kib| kib * 1024.0 / 1e6)
+}
