@@ -102,13 +102,13 @@ ranks() { # OUT STAGE RANKS STEPS [ARGUMENT…]
     local out=$1
     OMP_NUM_THREADS=1 "$faceshield" launch --nproc-per-node "$3" -- train "$2" --preset demo \
         --data "$faces" --run-dir "$out" --checkpoint-dir "$out" --resume none --max-steps "$4" \
-        --set threads=1 --set preview_every=0 --set checkpoint_every=0 --set batch_size=2 \
+        --set threads=1 --set preview_every=0 --set checkpoint_every=0 \
         --set log_every=1000 "${@:5}" >/dev/null 2>"$out.log" || { cat "$out.log" >&2; exit 1; }
 }
 # Images a second.
 rate() { # STAGE RANKS [ARGUMENT…]
     local out=$work/$1$2ranks
-    ranks "$out" "$1" "$2" 20 "${@:3}"
+    ranks "$out" "$1" "$2" 40 "${@:3}"
     python3 - "$out/metrics.jsonl" <<'PY'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]

@@ -1,7 +1,7 @@
 //! The images of an index at one size, wherever their pixels come from.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::decoded::{self, CacheReport, Decoded};
 use crate::picture::{MAX_SIDE, read_image};
@@ -14,6 +14,8 @@ pub struct Faces {
     index: Arc<Index>,
     size: u32,
     decoded: Option<Decoded>,
+    /// One place per image, where what was decoded stays.
+    kept: Option<Box<[OnceLock<Planes>]>>,
 }
 
 impl Faces {
@@ -32,7 +34,18 @@ impl Faces {
             });
         }
         let decoded = cache.map(|path| Decoded::open(path, &index, size)).transpose()?;
-        Ok(Faces { index, size, decoded })
+        Ok(Faces { index, size, decoded, kept: None })
+    }
+
+    /// The same, keeping in memory what it has read, if all images together need no more than
+    /// `limit` bytes: a small set is decoded once and not once an epoch. A decoded cache is in
+    /// memory already.
+    pub fn keeping(mut self, limit: usize) -> Faces {
+        let images = self.index.images().len();
+        let bytes = (3 * self.size as usize * self.size as usize).saturating_mul(images);
+        let keep = self.decoded.is_none() && bytes <= limit;
+        self.kept = keep.then(|| (0..images).map(|_| OnceLock::new()).collect());
+        self
     }
 
     /// Whose images these are.
@@ -57,8 +70,21 @@ impl Faces {
         };
         match &self.decoded {
             Some(decoded) => decoded.read(image, &path),
-            None => Ok(Planes::from_image(&read_image(&path, self.size)?)),
+            None => self.decode(image, &path),
         }
+    }
+
+    fn decode(&self, image: usize, path: &Path) -> Result<Planes, Error> {
+        let place = self.kept.as_deref().and_then(|kept| kept.get(image));
+        if let Some(planes) = place.and_then(OnceLock::get) {
+            return Ok(planes.clone());
+        }
+        let planes = Planes::from_image(&read_image(path, self.size)?);
+        if let Some(place) = place {
+            // Another thread may have been first; it has the same pixels.
+            let _ = place.set(planes.clone());
+        }
+        Ok(planes)
     }
 
     /// Writes all images, decoded, to the file `out`, on all cores: a cache for

@@ -248,3 +248,29 @@ fn options_out_of_range_are_named() {
     }
     assert!(matches!(PairLoader::new(faces, config(), 0, 3), Err(Error::TooFewImages { .. })));
 }
+
+/// Epochs after the first need no file any more where all images fit, and all of them where
+/// one byte is missing.
+#[test]
+fn a_small_set_is_decoded_once() {
+    let pixels_of = |limit| {
+        let dir = tempfile::tempdir().unwrap();
+        data_set(dir.path(), 3, 2);
+        let index = Arc::new(Index::build(dir.path(), None).unwrap());
+        let faces = Faces::new(index, 16, None).unwrap().keeping(limit);
+        let config = PairConfig { flip: true, bgr: true, same_share: 0.5, ..config() };
+        let loader = PairLoader::new(Arc::new(faces), config, 0, 1).unwrap();
+        // Every image is some item's source.
+        batches(&loader, 0, 0);
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        let second: Result<Vec<_>, _> = loader.epoch(1, 0).collect();
+        second.map(|batches| pixels(&batches))
+    };
+    let all = 6 * 3 * 16 * 16;
+    let kept = pixels_of(all).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    data_set(dir.path(), 3, 2);
+    let config = PairConfig { flip: true, bgr: true, same_share: 0.5, ..config() };
+    assert_eq!(kept, pixels(&batches(&loader(dir.path(), config, 0, 1), 1, 0)));
+    assert!(matches!(pixels_of(all - 1), Err(Error::NothingLeft { .. })));
+}

@@ -42,6 +42,9 @@ pub(crate) struct DataOptions {
     pub(crate) prefetch: usize,
     /// Decoded cache to read the images from (`faceshield data cache`); empty: their files.
     pub(crate) decoded_cache: String,
+    /// Keep decoded images in each rank's memory if all of them fit into so many MB (10⁶
+    /// bytes); 0 never does.
+    pub(crate) keep_decoded_mb: usize,
 }
 
 impl Default for DataOptions {
@@ -54,6 +57,7 @@ impl Default for DataOptions {
             workers: loader.workers,
             prefetch: loader.prefetch,
             decoded_cache: String::new(),
+            keep_decoded_mb: 256,
         }
     }
 }

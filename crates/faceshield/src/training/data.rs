@@ -61,7 +61,8 @@ pub(crate) fn faces(common: &Common, index: &Arc<Index>) -> anyhow::Result<Arc<F
     let size = u32::try_from(common.model.image_size)?;
     let cache = &common.data.decoded_cache;
     let cache = (!cache.is_empty()).then_some(Path::new(cache));
-    Ok(Arc::new(Faces::new(Arc::clone(index), size, cache)?))
+    let limit = common.data.keep_decoded_mb.saturating_mul(1_000_000);
+    Ok(Arc::new(Faces::new(Arc::clone(index), size, cache)?.keeping(limit)))
 }
 
 /// Pairs of faces as the engine wants them.

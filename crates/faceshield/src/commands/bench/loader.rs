@@ -62,6 +62,8 @@ pub(crate) fn run(args: &Loader) -> anyhow::Result<()> {
     if let Some(batch) = args.batch {
         layers.flag("--batch", "batch_size", i64::from(batch));
     }
+    // What is measured is reading, also on a small set.
+    layers.flag("bench loader", "keep_decoded_mb", 0);
     let options: FseOptions = resolve(&layers, "fse")?;
     let common = options.common();
     common.engine.apply()?;
