@@ -102,7 +102,7 @@ ranks() { # OUT STAGE RANKS STEPS [ARGUMENT…]
     local out=$1
     OMP_NUM_THREADS=1 "$faceshield" launch --nproc-per-node "$3" -- train "$2" --preset demo \
         --data "$faces" --run-dir "$out" --checkpoint-dir "$out" --resume none --max-steps "$4" \
-        --set threads=1 --set preview_every=0 --set checkpoint_every=0 \
+        --set threads=1 --set preview_every=0 --set checkpoint_every=1000 \
         --set log_every=1000 "${@:5}" >/dev/null 2>"$out.log" || { cat "$out.log" >&2; exit 1; }
 }
 # Images a second.

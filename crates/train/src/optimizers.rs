@@ -183,8 +183,12 @@ impl Trained {
         // Every parameter takes part in every loss (`used` sees to it), which spares the
         // reducer a walk through the graph.
         let bucket_bytes = bucket_bytes(&parameters);
-        let options =
-            ReducerOptions { find_unused: false, bucket_bytes, ..ReducerOptions::default() };
+        let options = ReducerOptions {
+            find_unused: false,
+            bucket_bytes,
+            first_bucket_bytes: bucket_bytes.min(1 << 20),
+            ..ReducerOptions::default()
+        };
         let reducer = {
             // The reducer hooks into the graph ends of parameters, which only trainable
             // ones have; the hooks stay while requires_grad goes off and on.
@@ -275,10 +279,10 @@ impl Drop for FreeGradients {
 }
 
 /// Bytes of a message of gradients: an eighth of them all, so that the first are under way
-/// while most of the backward pass is still to come, at least 1 MiB and at most DDP's 25 MiB.
+/// while most of the backward pass is still to come, at least 128 KiB and at most DDP's 25 MiB.
 fn bucket_bytes(parameters: &[Tensor]) -> usize {
     let sizes = parameters.iter().map(|p| p.numel() * p.kind().elt_size_in_bytes());
-    (sizes.sum::<usize>() / 8).clamp(1 << 20, 25 << 20)
+    (sizes.sum::<usize>() / 8).clamp(128 << 10, 25 << 20)
 }
 
 fn wrong(group: &str, problem: &str) -> Error {

@@ -37,7 +37,7 @@ pub struct Config {
     pub warmup_steps: u64,
     /// Gradients of a group are scaled down to this L2 norm; 0 leaves them as they are.
     pub clip_grad_norm: f64,
-    /// Steps between checkpoints; 0 saves at the end of epochs and of the run only.
+    /// Steps between checkpoints, one more at the end of the run; 0: one an epoch.
     pub checkpoint_every: u64,
     /// Newest checkpoints that are kept; 0 keeps all.
     pub keep_checkpoints: usize,

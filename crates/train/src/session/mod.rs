@@ -124,14 +124,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Every `checkpoint_every` steps, at the end of each epoch and of the run, and
+    /// Every `checkpoint_every` steps (0: at the end of each epoch), at the end of the run, and
     /// before the run stops because of bad steps.
     pub(crate) fn checkpoint_due(&self) -> bool {
         let every = self.config.checkpoint_every;
-        (every > 0 && self.position.step.is_multiple_of(every))
-            || self.position.batch == 0
-            || self.done()
-            || self.verdicts.counts().in_a_row >= self.config.max_bad_steps
+        let due = match every {
+            0 => self.position.batch == 0,
+            every => self.position.step.is_multiple_of(every),
+        };
+        due || self.done() || self.verdicts.counts().in_a_row >= self.config.max_bad_steps
     }
 
     /// Ends the run if too many steps in a row were skipped.
