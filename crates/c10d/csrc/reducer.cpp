@@ -45,13 +45,18 @@ class Thawed {
   std::vector<at::Tensor> frozen_;
 };
 
-// libtorch advises against find_unused when all parameters were used once. It is on here so
-// that a term of the loss may come and go; the advice would only puzzle.
+// The reducer's advice on speed would only puzzle who reads it: find_unused is on so that a
+// term of the loss may come and go, and a gradient laid out as channels-last costs no more than
+// the copy into its bucket that there is in any case.
 class NoAdvice : public c10::WarningHandler {
   void process(const c10::Warning& warning) override {
-    if (warning.msg().rfind("find_unused_parameters=True was specified", 0) != 0) {
-      c10::WarningHandler::process(warning);
+    for (const char* advice :
+         {"find_unused_parameters=True was specified", "Grad strides do not match bucket view"}) {
+      if (warning.msg().rfind(advice, 0) == 0) {
+        return;
+      }
     }
+    c10::WarningHandler::process(warning);
   }
 };
 
@@ -120,7 +125,11 @@ void c10d_reducer_free(ShimReducer* reducer) {
 }
 
 int32_t c10d_backward(const at::Tensor* loss) {
-  return shim::guard([&] { loss->backward(); });
+  return shim::guard([&] {
+    NoAdvice no_advice;
+    c10::WarningUtils::WarningHandlerGuard quiet(&no_advice);
+    loss->backward();
+  });
 }
 
 } // extern "C"

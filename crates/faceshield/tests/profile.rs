@@ -13,6 +13,12 @@ fn both_ranks_leave_a_trace_of_a_step() {
     words.extend(TINY);
     words.extend(["--data", "faces", "--run-dir", "run", "--max-steps", "2", "--profile", "1"]);
     place.done(&words);
+    for rank in 0..2 {
+        let log = place.path(&format!("run/logs/rank_{rank}.log"));
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(log.contains(" saved ") || rank == 1, "{log}");
+        assert!(!log.contains("Warning:"), "libtorch's own advice is not the user's: {log}");
+    }
     for (stage, ranges) in [
         ("fse", vec!["copy", "encode", "separate", "losses", "backward", "optimizer"]),
         ("irc", vec!["copy", "encode", "separate", "paint", "losses", "backward", "optimizer"]),

@@ -25,6 +25,7 @@ pub use saver::{Outcome, Saver};
 pub(crate) use shelf::Shelf;
 pub(crate) use space::check as check_space;
 pub use write::Contents;
+pub(crate) use write::bytes;
 
 use std::path::{Path, PathBuf};
 

@@ -61,9 +61,7 @@ impl Contents {
 
     /// Bytes of all tensors.
     pub fn bytes(&self) -> u64 {
-        let all = [&self.model, &self.optimizer, &self.rank];
-        let sizes = all.into_iter().flat_map(|tensors| tensors.values());
-        sizes.map(|t| (t.numel() * t.kind().elt_size_in_bytes()) as u64).sum()
+        [&self.model, &self.optimizer, &self.rank].map(bytes).into_iter().sum()
     }
 
     /// Writes and syncs the files of rank `rank` into `temporary`.
@@ -77,6 +75,11 @@ impl Contents {
         }
         Ok(())
     }
+}
+
+/// Bytes of tensors.
+pub(crate) fn bytes(tensors: &weights::Tensors) -> u64 {
+    tensors.values().map(|t| (t.numel() * t.kind().elt_size_in_bytes()) as u64).sum()
 }
 
 /// Rank 0: makes the empty folder that all ranks write into.

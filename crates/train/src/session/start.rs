@@ -61,12 +61,10 @@ impl<'a> Session<'a> {
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
         let folder = checkpoint::folder(&places.checkpoint_dir, name);
-        let bytes = |tensors: &weights::Tensors| {
-            tensors.values().map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum::<usize>() as u64
-        };
         let prepared = match world.is_main() {
             true => prepare(places, name, &folder, resumed, &progress).and_then(|()| {
-                checkpoint::check_space(&folder, bytes(&stage.state()) + bytes(&optimizers.state()))
+                let state = [stage.state(), optimizers.state()];
+                checkpoint::check_space(&folder, state.iter().map(checkpoint::bytes).sum())
             }),
             false => Ok(()),
         };
