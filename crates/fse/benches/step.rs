@@ -42,7 +42,7 @@ fn main() {
         Ok(total)
     });
     step.expect("a step");
-    let (seconds, peak) = (start.elapsed().as_secs_f64(), plain::peak_memory_mb());
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), train::peak_memory_mb(Device::Cpu));
     assert!((loss - ours).abs() < 1e-3 * ours.abs(), "{loss} by definition, {ours} ours");
     println!("{{\"plain_seconds\":{seconds:.2},\"plain_peak_mb\":{peak:.0}}}");
 }

@@ -38,7 +38,7 @@ fn main() {
 
     let start = Instant::now();
     let losses = by_definition.step(&batch, &IrcWeights::default(), (1e-4, 1.0), &mut |_, _| ());
-    let (seconds, peak) = (start.elapsed().as_secs_f64(), plain::stage_one::peak_memory_mb());
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), train::peak_memory_mb(Device::Cpu));
     for (name, loss) in losses {
         assert!(loss.double_value(&[]).is_finite(), "{name}");
     }

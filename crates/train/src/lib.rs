@@ -32,6 +32,7 @@ mod verdicts;
 
 pub use config::Config;
 pub use error::Error;
+pub use metrics::peak_memory_mb;
 pub use optimizers::Optimizers;
 pub use places::{Places, Resume, StopFlag, Summary};
 pub use run::run;

@@ -204,7 +204,7 @@ pub(crate) fn now() -> f64 {
 
 /// Largest memory so far, in MB (10⁶ bytes): what libtorch allocated on a CUDA device,
 /// the resident size of the process on the CPU; 0 where the system does not tell.
-pub(crate) fn peak_memory_mb(device: Device) -> f64 {
+pub fn peak_memory_mb(device: Device) -> f64 {
     if let Device::Cuda(_) = device {
         return c10d::torch::cuda_memory(device)
             .map_or(0.0, |memory| memory.max_allocated as f64 / 1e6);

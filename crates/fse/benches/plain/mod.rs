@@ -162,12 +162,3 @@ pub(crate) fn total(terms: &Terms, w: &fse::FseWeights) -> Tensor {
     let weighted: Vec<Tensor> = terms.iter().zip(weights).map(|((_, t), w)| t * w).collect();
     Tensor::stack(&weighted, 0).sum(None)
 }
-
-/// Largest resident size of this process so far, in MB (10⁶ bytes); 0 where the system does
-/// not tell.
-pub(crate) fn peak_memory_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.map_or(0.0, |kib| kib * 1024.0 / 1e6)
-}

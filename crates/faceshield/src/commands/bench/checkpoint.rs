@@ -10,7 +10,6 @@ use serde::Serialize;
 use train::checkpoint::{Contents, FORMAT, Manifest, Outcome, Saver};
 use train::{Optimizers, Stage};
 
-use super::process;
 use super::step::{self, StageName};
 use crate::options::{Common, Options, Sources};
 use crate::output;
@@ -125,6 +124,6 @@ fn measure<S: Stage>(stage: &S, args: &Checkpoint, common: &Common) -> anyhow::R
         stall_seconds_median: median(&stall),
         stall_seconds_min: stall[0],
         stall_to_blocking: median(&stall) / median(&blocking),
-        peak_memory_mb: process::peak_memory_mb(device),
+        peak_memory_mb: train::peak_memory_mb(device),
     })
 }

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Loader) -> anyhow::Result<()> {
         seconds,
         images_per_second: images as f64 / seconds,
         cpu_ms_per_image: (end.cpu_seconds - start.cpu_seconds) * 1e3 / images as f64,
-        peak_memory_mb: process::peak_memory_mb(Device::Cpu),
+        peak_memory_mb: train::peak_memory_mb(Device::Cpu),
         memory_growth_mb: end.resident_mb - start.resident_mb,
     })
 }

@@ -14,7 +14,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 use train::config::Layers;
 use train::{Optimizers, Stage, StepInfo, mix};
 
-use super::{limit, process};
+use super::limit;
 use crate::failure::misuse;
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
@@ -194,7 +194,7 @@ fn measure<S: Stage<Batch = PairBatch>>(
     // One more than asked for: the first step also allocates.
     let steps = u64::from(args.steps);
     let mut seconds = (0..=steps).map(&mut step).collect::<Result<Vec<_>, _>>()?;
-    let peak = process::peak_memory_mb(device);
+    let peak = train::peak_memory_mb(device);
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let trace = args.profile.clone().unwrap_or_else(|| scratch.path().join("step.json"));
     let profile = c10d::torch::Profile::start()?;
