@@ -77,6 +77,14 @@ impl Roll {
         Ok(self.store.get(MISSED)?.as_deref().and_then(Report::read))
     }
 
+    /// Tells the ranks which of them is missing, unless one has found out before.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn miss(&self, report: &Report) -> Result<()> {
+        self.store.set_once(MISSED, &report.write())
+    }
+
     /// What [`crate::World::note_progress`] was told last.
     ///
     /// # Errors
@@ -108,7 +116,7 @@ impl Roll {
         }
         let found = judge(me, at, &before, &self.pulses()?);
         if let Some(report) = &found {
-            self.store.set_once(MISSED, &report.write())?;
+            self.miss(report)?;
         }
         Ok(found)
     }

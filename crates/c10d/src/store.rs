@@ -113,12 +113,20 @@ impl Store {
         Ok(store)
     }
 
-    /// Reaches the store that another process keeps, waiting for it at most `timeout`.
+    /// Reaches the store that another process keeps for the run called `run`, waiting for it at
+    /// most `timeout`.
     ///
     /// # Errors
     /// [`Error::Timeout`] when nobody keeps one there; [`Error::Rendezvous`] when `host` does
-    /// not resolve.
-    pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Store> {
+    /// not resolve, or the store is another run's.
+    pub fn connect(host: &str, port: u16, run: &str, timeout: Duration) -> Result<Store> {
+        let store = Store::reach(host, port, timeout)?;
+        store.check_run(run, true, timeout)?;
+        Ok(store)
+    }
+
+    /// As [`Store::connect`], whoever's it is.
+    pub(crate) fn reach(host: &str, port: u16, timeout: Duration) -> Result<Store> {
         Store::open(host, port, None, timeout)
     }
 

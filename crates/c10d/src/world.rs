@@ -231,7 +231,7 @@ fn meet(place: &Place, timeout: Duration) -> Result<Meeting> {
     let keeper = if place.keeps_store {
         Store::keep(host, port, run, !place.loopback)?
     } else {
-        Store::connect(host, port, timeout).map_err(|error| match error {
+        Store::reach(host, port, timeout).map_err(|error| match error {
             Error::Timeout(_) | Error::PeerLost(_) => Error::Timeout(format!(
                 "rank {rank} of {size} found no rank 0 at {address} within {seconds} s; see rank \
                  0's log, and check MASTER_ADDR and MASTER_PORT"

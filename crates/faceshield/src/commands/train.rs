@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use faces::Index;
 use train::{Places, Resume, Stage, Summary};
@@ -133,13 +134,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Refuses what no rank could carry out; returns the run's folder.
-pub(crate) fn check(command: &Command) -> anyhow::Result<PathBuf> {
+/// Refuses what no rank could carry out; returns the run's folder, and the time after which a
+/// rank that does not answer is given up.
+pub(crate) fn check(command: &Command) -> anyhow::Result<(PathBuf, Duration)> {
     let plan = Plan::new(command)?;
     for common in plan.commons().filter(|_| !plan.args.dry_run) {
         common.data_root()?;
     }
-    Ok(plan.run_dir)
+    let timeouts = plan.commons().map(|common| common.engine.timeout_seconds);
+    let timeout = Duration::from_secs(timeouts.max().unwrap_or_default());
+    Ok((plan.run_dir, timeout))
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
@@ -152,19 +156,23 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         common.data_root()?;
     }
     let setting = Setting::join(&first.engine)?;
-    let index = data::index(first, &setting)?;
+    train(&plan, first, &setting).map_err(|error| setting.explain(error))
+}
 
+/// Trains every stage of the plan.
+fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<()> {
+    let index = data::index(first, setting)?;
     let mut summaries = Vec::new();
     if let Some(options) = &plan.fse {
-        summaries.push(("stage I", train_fse(&plan, options, &index, &setting)?));
+        summaries.push(("stage I", train_fse(plan, options, &index, setting)?));
     }
     if let Some(options) = &plan.irc {
         // Stage II may read other images than stage I.
         let same = options.common.data.data == first.data.data;
-        let index = if same { index } else { data::index(&options.common, &setting)? };
-        summaries.push(("stage II", train_irc(&plan, options, &index, &setting)?));
+        let index = if same { index } else { data::index(&options.common, setting)? };
+        summaries.push(("stage II", train_irc(plan, options, &index, setting)?));
     }
-    if setting.world.is_main() { report(&plan, &summaries) } else { Ok(()) }
+    if setting.world.is_main() { report(plan, &summaries) } else { Ok(()) }
 }
 
 fn train_fse(

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tch::Device;
 use train::StopFlag;
 
-use crate::failure::misuse;
+use crate::failure::{Stopped, misuse, one_line};
 
 /// This process as a rank.
 pub(crate) struct Setting {
@@ -58,6 +58,32 @@ impl Setting {
             anyhow::bail!("stopped by a signal before training began: run the same command again");
         }
         Ok(())
+    }
+
+    /// Tells the other ranks of this one's failure; of one that they have caused, which of
+    /// them.
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        use c10d::Error::{PeerLost, Timeout};
+        let has = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
+        let left_alone = has(|cause| {
+            matches!(cause.downcast_ref::<c10d::Error>(), Some(PeerLost(_) | Timeout(_)))
+        });
+        let follows = has(|cause| {
+            cause.is::<Stopped>()
+                || matches!(cause.downcast_ref(), Some(train::Error::OtherRank { .. }))
+        });
+        let error = match left_alone.then(|| self.world.blame()) {
+            None | Some(Ok(None)) => error,
+            Some(Ok(Some(found))) => error.context(format!("rank {} {}", found.rank, found.what)),
+            Some(Err(store)) => error.context(format!(
+                "{store}, which is kept by the launcher of rank 0 or by rank 0 itself"
+            )),
+        };
+        if !follows {
+            // Without the store, nobody is left to be told.
+            let _ = self.world.fail(&one_line(error.chain()));
+        }
+        error
     }
 
     /// Whether `ok` holds on every rank.

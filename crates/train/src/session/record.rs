@@ -105,6 +105,9 @@ impl Session<'_> {
                 };
                 agree::all_ok(self.world, "delete old checkpoints", kept)?;
                 self.progress.say(&format!("saved {}", path.display()));
+                if self.world.is_main() {
+                    self.world.note_progress(&path.display().to_string())?;
+                }
                 self.unsaved = None;
                 self.saved = Some(path);
             }
