@@ -17,6 +17,15 @@ fn misused() -> ExitCode {
 #[error("{0}")]
 pub(crate) struct Misuse(pub(crate) String);
 
+/// The exit code of a command that was stopped and goes on when it is given again:
+/// `EX_TEMPFAIL` of sysexits.h, which schedulers' scripts can requeue on.
+pub(crate) const TO_BE_CONTINUED: u8 = 75;
+
+/// A stop from which the same command goes on, as opposed to a failure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Stopped(pub(crate) String);
+
 /// A [`Misuse`] as an [`anyhow::Error`].
 pub(crate) fn misuse(message: impl Into<String>) -> anyhow::Error {
     Misuse(message.into()).into()
@@ -31,11 +40,13 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     crate::logging::print_error(&one_line(error.chain()));
-    if error.chain().any(is_misuse) { misused() } else { FAILED }
-}
-
-fn is_misuse(cause: &(dyn Error + 'static)) -> bool {
-    cause.is::<Misuse>()
+    if error.chain().any(|cause| cause.is::<Misuse>()) {
+        misused()
+    } else if error.chain().any(|cause| cause.is::<Stopped>()) {
+        ExitCode::from(TO_BE_CONTINUED)
+    } else {
+        FAILED
+    }
 }
 
 /// Prints clap's message: help and version in full, an error on one line.

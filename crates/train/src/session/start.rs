@@ -3,6 +3,7 @@
 use super::Session;
 use crate::checkpoint::{self, BadSteps, Checkpoint, Saver, Shelf};
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::resume::{self, Position};
 use crate::tensorboard::TensorBoard;
@@ -61,11 +62,10 @@ impl<'a> Session<'a> {
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
         let folder = checkpoint::folder(&places.checkpoint_dir, name);
+        let bytes = [stage.state(), optimizers.state()].iter().map(checkpoint::bytes).sum();
         let prepared = match world.is_main() {
-            true => prepare(places, name, &folder, resumed, &progress).and_then(|()| {
-                let state = [stage.state(), optimizers.state()];
-                checkpoint::check_space(&folder, state.iter().map(checkpoint::bytes).sum())
-            }),
+            true => prepare(places, name, &folder, resumed, &progress)
+                .and_then(|()| checkpoint::check_space(&folder, bytes)),
             false => Ok(()),
         };
         agree::all_ok(world, "prepare the run's folders", prepared)?;
@@ -96,6 +96,7 @@ impl<'a> Session<'a> {
             board,
             progress,
             trace,
+            pace: Pace::new(bytes),
             last: None,
             resumed,
             saved,
