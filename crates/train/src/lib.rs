@@ -17,6 +17,7 @@ mod agree;
 pub mod checkpoint;
 pub mod config;
 mod error;
+mod lock;
 mod metrics;
 mod optimizers;
 mod pace;

@@ -4,6 +4,7 @@ mod record;
 mod start;
 
 use crate::checkpoint::Saver;
+use crate::lock::Lock;
 use crate::metrics::{Line, Metrics, Timing};
 use crate::pace::Pace;
 use crate::progress::Progress;
@@ -47,6 +48,8 @@ pub(crate) struct Session<'a> {
     saved: Option<PathBuf>,
     /// Why there is no newer one, if the last save failed.
     unsaved: Option<String>,
+    /// Rank 0 only. Last, to be freed when nothing is written any more.
+    _locks: Vec<Lock>,
 }
 
 /// What the ranks have agreed on at a step boundary.
