@@ -15,17 +15,17 @@ use crate::{Error, Result, Store};
 /// Between two signs of life.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a rank does in a step, in this order.
+/// What a rank does before and in a step, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doing {
     /// It has not come to its first step.
     Starting,
+    /// It writes a checkpoint, from which this step would follow.
+    Saving,
     /// It waits for its batch.
     Loading,
     /// It computes, or exchanges gradients.
     Training,
-    /// It writes a checkpoint.
-    Saving,
 }
 
 /// Where a rank stands; of two ranks the one that is behind is the smaller.
@@ -47,9 +47,9 @@ impl Position {
     fn decode(code: u64) -> Position {
         let doing = match code % 4 {
             0 => Doing::Starting,
-            1 => Doing::Loading,
-            2 => Doing::Training,
-            _ => Doing::Saving,
+            1 => Doing::Saving,
+            2 => Doing::Loading,
+            _ => Doing::Training,
         };
         Position { step: code / 4, doing }
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Position {
             Doing::Starting => f.write_str("before its first step"),
             Doing::Loading => write!(f, "loading its batch for step {}", self.step),
             Doing::Training => write!(f, "in step {}", self.step),
-            Doing::Saving => write!(f, "saving after step {}", self.step),
+            Doing::Saving => write!(f, "saving before step {}", self.step),
         }
     }
 }
@@ -170,6 +170,7 @@ mod tests {
     fn who_loads_is_behind_who_trains() {
         let at = |step, doing| Position { step, doing };
         assert!(at(3, Doing::Loading) < at(3, Doing::Training));
-        assert!(at(3, Doing::Saving) < at(4, Doing::Loading));
+        assert!(at(3, Doing::Training) < at(4, Doing::Saving));
+        assert!(at(4, Doing::Saving) < at(4, Doing::Loading));
     }
 }

@@ -8,6 +8,7 @@ use crate::commands::{bench, conformance, data, doctor, launch, stats, train, we
 #[derive(Debug, Parser)]
 #[command(name = "faceshield", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 misused.\n\
+    Training adds 75: stopped by a signal or --max-hours, the same command goes on.\n\
     Start here: faceshield data demo && faceshield train all --preset demo")]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -45,6 +45,32 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A folder that a run writes into and that cannot be written.
+    #[error(
+        "cannot use {folder}: {source}; make it a folder that can be written, or choose another {flag}",
+        folder = .folder.display()
+    )]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// The option that names it.
+        flag: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A folder that another run works in.
+    #[error(
+        "{folder} is in use by {holder}: wait for that run or end it, or choose another {flag}",
+        folder = .folder.display()
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// Process and host.
+        holder: String,
+        /// The option that names the folder.
+        flag: &'static str,
+    },
     /// A checkpoint that cannot be used.
     #[error("checkpoint {path}: {problem}", path = .path.display())]
     Checkpoint {

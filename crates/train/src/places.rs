@@ -1,10 +1,9 @@
 //! What a run is told besides its configuration, and what it says at its end.
 
+use crate::Stop;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a run starts from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,33 +54,6 @@ pub struct Places {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Asks a run to stop. Set from anywhere, a signal handler included; the ranks agree
-/// on it at the next step boundary, save a checkpoint and return.
-#[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
-
-impl StopFlag {
-    /// A flag that is not set.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks for the stop.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the stop has been asked for on this rank.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    /// The shared flag itself, as signal handlers want it.
-    pub fn shared(&self) -> Arc<AtomicBool> {
-        self.0.clone()
-    }
-}
-
 /// How a run ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -91,8 +63,8 @@ pub struct Summary {
     pub resumed: Option<u64>,
     /// Steps in which some group was skipped because of a non-finite loss or gradient.
     pub bad_steps: u64,
-    /// Whether a [`StopFlag`] ended the run.
-    pub stopped: bool,
+    /// What ended the run before its last step, if something did.
+    pub stopped: Option<Stop>,
     /// Whether every epoch is done (false after a stop or `max_steps`).
     pub finished: bool,
     /// The newest checkpoint.

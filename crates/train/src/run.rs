@@ -1,12 +1,12 @@
 //! The loop.
 
 use crate::session::Session;
-use crate::{Config, Error, Places, Source, Stage, StopFlag, Summary};
+use crate::{Config, Error, Places, Requests, Source, Stage, Summary};
 use c10d::{Doing, World};
 use std::time::Instant;
 
 /// Trains `stage` on `source` until every epoch is done, `max_steps` is reached or
-/// `stop` is set on any rank; called by all ranks of `world` together.
+/// `requests` on any rank say otherwise; called by all ranks of `world` together.
 ///
 /// Parameters of the stage must have been initialised from `config.seed` by the
 /// caller; rank 0's are used. Afterwards the newest checkpoint holds the final state.
@@ -20,18 +20,19 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
     config: &Config,
     world: &World,
     places: &Places,
-    stop: &StopFlag,
+    requests: &Requests,
 ) -> Result<Summary, Error> {
     let mut session = Session::start(stage, source.batches_per_epoch(), config, world, places)?;
-    let mut stopping = false;
+    // Before the first step as well: a stage of several may begin when time is over.
+    let mut stop = session.meet(requests)?.stop;
 
-    while !stopping && !session.done() {
+    while stop.is_none() && !session.done() {
         let epoch = session.epoch();
         let mut batches = source
             .epoch(epoch, session.batch())
             .map_err(|error| session.data_error(error.to_string()))?;
 
-        while !stopping && !session.done() && session.epoch() == epoch {
+        while stop.is_none() && !session.done() && session.epoch() == epoch {
             session.trace().begin_step()?;
             let started = Instant::now();
             let info = session.begin_step(stage);
@@ -55,14 +56,14 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             if info.preview_due && world.is_main() {
                 session.preview(stage, &batch, &info)?;
             }
-            stopping = session.meet(stop)?;
-            if stopping || session.checkpoint_due() {
-                world.stands(info.step, Doing::Saving);
+            let asked = session.meet(requests)?;
+            if asked.save || session.checkpoint_due() {
                 session.save(stage)?;
             }
             session.check_bad_steps()?;
+            stop = asked.stop;
         }
     }
     session.trace().finish()?;
-    session.finish(stopping)
+    session.finish(stop)
 }

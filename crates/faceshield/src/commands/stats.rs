@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let options: FseOptions = resolve(&args.sources.layers()?, "fse")?;
     let common = options.common();
     common.data_root()?;
-    let setting = Setting::join(&common.engine)?;
+    let setting = Setting::join(&common.engine, None)?;
     let index = data::index(common, &setting)?;
     let faces = data::faces(common, &index)?;
     let encoder = FrozenEncoder::load(

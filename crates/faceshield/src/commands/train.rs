@@ -2,30 +2,53 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faces::Index;
 use train::{Places, Resume, Stage, Summary};
 
-use crate::failure::misuse;
+use crate::failure::{Stopped, misuse};
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
 use crate::training::{Setting, data, stages, statistics};
+
+/// What every kind of training says below its options.
+macro_rules! help {
+    ($examples:literal) => {
+        concat!(
+            $examples,
+            "\n\nSignals, noted at once and followed by all ranks after the step they are in:\n  \
+             SIGTERM, SIGINT  stop with a checkpoint; a second SIGINT ends the process at once\n  \
+             SIGUSR1          save a checkpoint and go on\n\n\
+             Exit codes:\n  \
+             0   done: every epoch, or --max-steps\n  \
+             1   failed\n  \
+             2   misused\n  \
+             75  stopped by a signal or --max-hours, with a checkpoint: run the same command to go on"
+        )
+    };
+}
 
 /// Train stage I, stage II, or both
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Train stage I, the feature separation extractor
-    #[command(after_help = "Example:\n  faceshield train fse --preset demo --data datasets/demo")]
+    #[command(after_help = help!(
+        "Example:\n  faceshield train fse --preset demo --data datasets/demo"
+    ))]
     Fse(Args),
     /// Train stage II, the image re-constructor, on stage I's newest checkpoint
-    #[command(after_help = "Example:\n  faceshield train irc --preset demo --data datasets/demo")]
+    #[command(after_help = help!(
+        "Example:\n  faceshield train irc --preset demo --data datasets/demo"
+    ))]
     Irc(Args),
     /// Layer statistics, stage I, then stage II
-    #[command(after_help = "Examples:\n  \
+    #[command(after_help = help!(
+        "Examples:\n  \
         faceshield train all --preset demo --data datasets/demo\n  \
         faceshield train all --preset published --data /data/faces \
-        --set encoder_weights=encoder.safetensors --set irc.batch_size=2 --dry-run")]
+        --set encoder_weights=encoder.safetensors --set irc.batch_size=2 --dry-run"
+    ))]
     All(Args),
 }
 
@@ -49,6 +72,10 @@ pub(crate) struct Args {
     /// Stop each stage, with a checkpoint, when it has done N steps in all
     #[arg(long, value_name = "N", overrides_with = "max_steps")]
     max_steps: Option<u64>,
+
+    /// Stop, with a checkpoint, before H hours (12, 0.5) have passed since the command's start
+    #[arg(long, value_name = "H", value_parser = hours, overrides_with = "max_hours")]
+    max_hours: Option<Duration>,
 
     /// Record N steps of each stage, from its second on, as Chrome traces in RUN_DIR/trace
     #[arg(
@@ -147,6 +174,7 @@ pub(crate) fn check(command: &Command) -> anyhow::Result<(PathBuf, Duration)> {
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    let started = Instant::now();
     let plan = Plan::new(command)?;
     if plan.args.dry_run {
         return Ok(output::line(plan.table()?.to_string().trim_end())?);
@@ -155,7 +183,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     for common in plan.commons() {
         common.data_root()?;
     }
-    let setting = Setting::join(&first.engine)?;
+    let setting = Setting::join(&first.engine, plan.args.max_hours.map(|time| started + time))?;
     train(&plan, first, &setting).map_err(|error| setting.explain(error))
 }
 
@@ -213,7 +241,7 @@ fn train_irc(
 ///
 /// # Errors
 ///
-/// What the engine met; a stop by a signal, after the checkpoint was saved.
+/// What the engine met; [`Stopped`], after the checkpoint was saved.
 fn train_stage<S>(
     plan: &Plan<'_>,
     options: &impl Options,
@@ -225,15 +253,18 @@ where
     S: Stage<Batch = faces::PairBatch>,
 {
     let (engine, places) = (&options.common().engine, plan.places(options)?);
-    let Setting { world, stop, .. } = setting;
-    let summary = train::run(&mut stage, &mut pairs, engine, world, &places, stop)?;
+    let Setting { world, requests, .. } = setting;
+    let name = stage.name();
+    let summary = train::run(&mut stage, &mut pairs, engine, world, &places, requests)?;
     pairs.report_bad_files();
-    if summary.stopped {
-        anyhow::bail!(
-            "stopped by a signal after step {}, saved in {}: run the same command to go on",
-            summary.steps,
-            show(summary.checkpoint.as_deref())
-        );
+    if let Some(stop) = summary.stopped {
+        let at = match &summary.checkpoint {
+            Some(path) => {
+                format!("after step {} of {name}, saved in {}", summary.steps, path.display())
+            }
+            None => format!("before the first step of {name}"),
+        };
+        return Err(Stopped(format!("stopped {stop} {at}: run the same command to go on")).into());
     }
     Ok(summary)
 }
@@ -256,6 +287,15 @@ fn report(plan: &Plan<'_>, summaries: &[(&str, Summary)]) -> anyhow::Result<()> 
     output::line(format_args!("previews:  {run_dir}/preview"))?;
     output::line(format_args!("metrics:   {run_dir}/metrics.jsonl"))?;
     Ok(output::line(format_args!("dashboard: tensorboard --logdir {run_dir}"))?)
+}
+
+/// A time in hours, as `--max-hours` takes it.
+fn hours(text: &str) -> Result<Duration, String> {
+    let hours: f64 = text.parse().map_err(|_| "give hours as a number: 12 or 0.5".to_owned())?;
+    match Duration::try_from_secs_f64(hours * 3600.0) {
+        Ok(time) if !time.is_zero() && hours < 1e6 => Ok(time),
+        _ => Err("give a positive number of hours, at most a million".to_owned()),
+    }
 }
 
 fn show(path: Option<&Path>) -> String {

@@ -1,12 +1,15 @@
-//! What a run shares between its stages: the ranks, this rank's device, the wish to stop.
+//! What a run shares between its stages: the ranks, this rank's device, what it is asked for.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use c10d::{Backend, World};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag;
 use tch::Device;
-use train::StopFlag;
+use train::Requests;
 
 use crate::failure::{Stopped, misuse, one_line};
 
@@ -14,31 +17,28 @@ use crate::failure::{Stopped, misuse, one_line};
 pub(crate) struct Setting {
     pub(crate) world: World,
     pub(crate) device: Device,
-    pub(crate) stop: StopFlag,
+    pub(crate) requests: Requests,
 }
 
 impl Setting {
-    /// Joins the ranks that the environment names, and listens to SIGINT and SIGTERM:
-    /// the first asks for a stop at the next step boundary, a second one ends the
-    /// process at once.
+    /// Joins the ranks that the environment names, and listens to signals: SIGINT and SIGTERM
+    /// ask for a stop with a checkpoint at the next step boundary, SIGUSR1 for a checkpoint.
+    /// A second SIGINT ends the process at once; a second SIGTERM does not, as schedulers and
+    /// launchers may each send theirs. Training stops by `deadline`, if there is one.
     ///
     /// # Errors
     ///
     /// An environment that names no rank, ranks that do not come in time, a device
     /// that is not there.
-    pub(crate) fn join(engine: &train::Config) -> anyhow::Result<Self> {
+    pub(crate) fn join(engine: &train::Config, deadline: Option<Instant>) -> anyhow::Result<Self> {
+        let requests = Requests::new().until(deadline);
+        // First of all: until then a signal means what it means to any process.
+        listen(&requests).context("cannot receive signals")?;
         // Needed before there is a world, to choose between NCCL and Gloo.
         let local_rank = std::env::var("LOCAL_RANK").ok().and_then(|text| text.parse().ok());
         let device =
             engine.device(local_rank.unwrap_or(0)).map_err(|error| misuse(error.to_string()))?;
         let backend = if device.is_cuda() { Backend::Nccl } else { Backend::Gloo };
-        let stop = StopFlag::new();
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the second signal finds the flag that the first has set.
-            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.shared())
-                .and_then(|_| signal_hook::flag::register(signal, stop.shared()))
-                .context("cannot receive signals")?;
-        }
         if engine.threads > 0 {
             tch::set_num_threads(i32::try_from(engine.threads).unwrap_or(i32::MAX));
         }
@@ -47,17 +47,23 @@ impl Setting {
             c10d::Error::BadEnvironment(text) => misuse(text),
             other => other.into(),
         })?;
-        Ok(Self { world, device, stop })
+        Ok(Self { world, device, requests })
     }
 
+    /// Before training, while nothing is to be saved; called by all ranks together.
+    ///
     /// # Errors
     ///
-    /// A stop has been asked for.
+    /// A stop has been asked for on some rank, or time is over; another rank is lost.
     pub(crate) fn check_stop(&self) -> anyhow::Result<()> {
-        if self.stop.is_set() {
-            anyhow::bail!("stopped by a signal before training began: run the same command again");
+        let late = self.requests.deadline().is_some_and(|deadline| Instant::now() >= deadline);
+        match self.all_agree(!late && !self.requests.stop_asked())? {
+            true => Ok(()),
+            false => Err(Stopped(
+                "stopped while computing layer statistics: run the same command again".to_owned(),
+            )
+            .into()),
         }
-        Ok(())
     }
 
     /// Tells the other ranks of this one's failure; of one that they have caused, which of
@@ -66,7 +72,13 @@ impl Setting {
         use c10d::Error::{PeerLost, Timeout};
         let has = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
         let left_alone = has(|cause| {
-            matches!(cause.downcast_ref::<c10d::Error>(), Some(PeerLost(_) | Timeout(_)))
+            let alone = cause.downcast_ref::<c10d::Error>();
+            // Where the engine passes one on, it is not a cause of its own.
+            let passed_on = match cause.downcast_ref() {
+                Some(train::Error::World(error)) => Some(error),
+                _ => None,
+            };
+            matches!(alone.or(passed_on), Some(PeerLost(_) | Timeout(_)))
         });
         let follows = has(|cause| {
             cause.is::<Stopped>()
@@ -95,4 +107,17 @@ impl Setting {
         let bad = self.world.sum_scalar(if ok { 0.0 } else { 1.0 })?;
         Ok(bad == 0.0)
     }
+}
+
+/// Signals only set flags; the loop looks at them where all ranks meet.
+fn listen(requests: &Requests) -> std::io::Result<()> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // In this order: the second SIGINT finds the flag that the first has set.
+    flag::register_conditional_default(SIGINT, interrupted.clone())?;
+    flag::register(SIGINT, interrupted)?;
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, requests.stop_flag())?;
+    }
+    flag::register(SIGUSR1, requests.save_flag())?;
+    Ok(())
 }

@@ -78,6 +78,8 @@ pub(crate) fn compute(
     let images = faces.index().images().len();
     let bgr = common.data.channels == Channels::Bgr;
     let mine: Vec<usize> = (world.rank()..images).step_by(world.size()).collect();
+    // As many passes on every rank, so that all can agree to stop; the last may be empty.
+    let passes = images.div_ceil(world.size()).div_ceil(BATCH);
     let bar = crate::commands::data::bar("layer statistics");
     bar.set_length(mine.len() as u64);
     if world.is_main() {
@@ -86,8 +88,9 @@ pub(crate) fn compute(
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     let mut sums = StatsAccumulator::new(&common.model, setting.device);
-    for numbers in mine.chunks(BATCH) {
+    for pass in 0..passes {
         setting.check_stop()?;
+        let numbers = mine.chunks(BATCH).nth(pass).unwrap_or_default();
         let read: Vec<_> = numbers.par_iter().map(|&image| faces.read(image)).collect();
         let mut images = Vec::with_capacity(read.len());
         for image in read {

@@ -15,7 +15,6 @@ impl Shelf<'_> {
     /// completed, and sets aside complete checkpoints of later steps (they belong to a
     /// run that this one does not continue). Returns where those went.
     pub(crate) fn prepare(&self, step: Option<u64>) -> Result<Option<PathBuf>, Error> {
-        fs::create_dir_all(self.0).map_err(Error::file("create", self.0))?;
         for entry in fs::read_dir(self.0).map_err(Error::file("list", self.0))?.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();

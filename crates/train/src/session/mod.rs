@@ -4,13 +4,15 @@ mod record;
 mod start;
 
 use crate::checkpoint::Saver;
+use crate::lock::Lock;
 use crate::metrics::{Line, Metrics, Timing};
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::resume::Position;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
-use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Summary, mix};
+use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Stop, Summary, mix};
 use c10d::World;
 use c10d::torch::Autocast;
 use std::path::PathBuf;
@@ -39,12 +41,23 @@ pub(crate) struct Session<'a> {
     board: Option<TensorBoard>,
     progress: Progress,
     trace: Trace,
+    pace: Pace,
     last: Option<Line>,
     resumed: Option<u64>,
     /// The newest checkpoint.
     saved: Option<PathBuf>,
     /// Why there is no newer one, if the last save failed.
     unsaved: Option<String>,
+    /// Rank 0 only. Last, to be freed when nothing is written any more.
+    _locks: Vec<Lock>,
+}
+
+/// What the ranks have agreed on at a step boundary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) stop: Option<Stop>,
+    /// Whether a checkpoint is asked for, as it is before a stop.
+    pub(crate) save: bool,
 }
 
 impl<'a> Session<'a> {
@@ -155,8 +168,9 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// That it failed.
-    pub(crate) fn finish(mut self, stopped: bool) -> Result<Summary, Error> {
+    pub(crate) fn finish(mut self, stop: Option<Stop>) -> Result<Summary, Error> {
         self.settle()?;
+        let stopped = stop.filter(|_| !self.done());
         if let Some(problem) = self.unsaved {
             let left = match &self.saved {
                 Some(path) => format!("the newest there is: {}", path.display()),

@@ -1,12 +1,14 @@
 //! What a run leaves behind: lines, events, pictures, checkpoints.
 
-use super::Session;
+use super::{Asked, Session};
 use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome};
 use crate::metrics::Line;
 use crate::resume::Position;
 use crate::tensorboard::TensorBoard;
-use crate::{Error, Stage, StepInfo, StopFlag, agree, preview};
+use crate::{Error, Requests, Stage, StepInfo, Stop, agree, preview};
+use c10d::Doing;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 impl Session<'_> {
     /// Writes all pending steps to `metrics.jsonl`, those that are due to TensorBoard.
@@ -50,10 +52,12 @@ impl Session<'_> {
     /// Saves a checkpoint, all ranks together. What the step waits for is the log and a copy
     /// in memory; with `background_saves` off, also the disk.
     pub(crate) fn save<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
+        let began = Instant::now();
         self.verdicts.settle()?;
         self.log(stage)?;
         self.metrics.sync()?;
         let Position { step, epoch, batch } = self.position;
+        self.world.stands(step, Doing::Saving);
         let manifest = Manifest {
             format: FORMAT,
             stage: stage.name().into(),
@@ -77,17 +81,22 @@ impl Session<'_> {
         for outcome in self.saver.start(contents)? {
             self.note(outcome)?;
         }
+        self.pace.save_begins(began);
         if self.config.background_saves { Ok(()) } else { self.settle() }
     }
 
-    /// All ranks at the end of a step: whether any has been told to stop, and whether a save
+    /// All ranks at a step boundary: what any of them has been asked for, and whether a save
     /// that is under way can go on to its next part.
-    pub(crate) fn meet(&mut self, stop: &StopFlag) -> Result<bool, Error> {
-        let [stop, busy] = agree::any(self.world, [stop.is_set(), self.saver.busy()])?;
+    pub(crate) fn meet(&mut self, requests: &Requests) -> Result<Asked, Error> {
+        self.pace.boundary(Instant::now());
+        let late = requests.deadline().is_some_and(|deadline| self.pace.out_of_time(deadline));
+        let mine = [requests.stop_asked(), late, requests.take_save(), self.saver.busy()];
+        let [stop, late, save, busy] = agree::any(self.world, mine)?;
         if !busy && let Some(outcome) = self.saver.advance()? {
             self.note(outcome)?;
         }
-        Ok(stop)
+        let stop = if stop { Some(Stop::Asked) } else { late.then_some(Stop::OutOfTime) };
+        Ok(Asked { stop, save: save || stop.is_some() })
     }
 
     /// Waits for a save that is under way.
@@ -97,6 +106,7 @@ impl Session<'_> {
 
     /// A disk that fails does not end the run: it may have room again at the next save.
     fn note(&mut self, outcome: Outcome) -> Result<(), Error> {
+        self.pace.save_ends(Instant::now());
         match outcome {
             Outcome::Saved(path) => {
                 let kept = match self.world.is_main() {

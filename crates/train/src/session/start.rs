@@ -2,7 +2,9 @@
 
 use super::Session;
 use crate::checkpoint::{self, BadSteps, Checkpoint, Saver, Shelf};
+use crate::lock::Lock;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::resume::{self, Position};
 use crate::tensorboard::TensorBoard;
@@ -46,6 +48,14 @@ impl<'a> Session<'a> {
         let trace = places.run_dir.join(format!("trace/{name}_rank_{}.json", world.rank()));
         let trace = Trace::new(trace, places.profile);
 
+        let folder = checkpoint::folder(&places.checkpoint_dir, name);
+        // Before anything there is looked at, let alone tidied.
+        let locks = match world.is_main() {
+            true => lock(places, &folder),
+            false => Ok(Vec::new()),
+        };
+        let locks = agree::all_ok(world, "lock the run's folders", locks)?;
+
         let found = resume::choose(places, name, world)?;
         let loaded = match &found {
             Some(checkpoint) => resume::load(checkpoint, stage, &optimizers, device),
@@ -60,12 +70,10 @@ impl<'a> Session<'a> {
         };
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
-        let folder = checkpoint::folder(&places.checkpoint_dir, name);
+        let bytes = [stage.state(), optimizers.state()].iter().map(checkpoint::bytes).sum();
         let prepared = match world.is_main() {
-            true => prepare(places, name, &folder, resumed, &progress).and_then(|()| {
-                let state = [stage.state(), optimizers.state()];
-                checkpoint::check_space(&folder, state.iter().map(checkpoint::bytes).sum())
-            }),
+            true => prepare(places, name, &folder, resumed, &progress)
+                .and_then(|()| checkpoint::check_space(&folder, bytes)),
             false => Ok(()),
         };
         agree::all_ok(world, "prepare the run's folders", prepared)?;
@@ -96,10 +104,12 @@ impl<'a> Session<'a> {
             board,
             progress,
             trace,
+            pace: Pace::new(bytes),
             last: None,
             resumed,
             saved,
             unsaved: None,
+            _locks: locks,
         })
     }
 }
@@ -147,7 +157,13 @@ fn resumed_at(
     (position, manifest.bad_steps)
 }
 
-/// Rank 0: makes the folders, writes `config.toml`, tidies the stage's checkpoints.
+/// Rank 0: the folders that the run writes into are its own from here on.
+fn lock(places: &Places, checkpoints: &Path) -> Result<Vec<Lock>, Error> {
+    let run_dir = Lock::take(&places.run_dir, "--run-dir")?;
+    Ok(vec![run_dir, Lock::take(checkpoints, "--checkpoint-dir")?])
+}
+
+/// Rank 0: writes `config.toml`, tidies the stage's checkpoints.
 fn prepare(
     places: &Places,
     stage: &str,
@@ -155,9 +171,7 @@ fn prepare(
     step: Option<u64>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let run_dir = &places.run_dir;
-    fs::create_dir_all(run_dir).map_err(Error::file("create", run_dir))?;
-    let path = run_dir.join("config.toml");
+    let path = places.run_dir.join("config.toml");
     // One table per stage, so that stages of one run stand side by side and the file
     // can be given to --config.
     let old = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());

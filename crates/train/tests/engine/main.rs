@@ -7,6 +7,7 @@ mod nonfinite;
 mod python;
 mod ranks;
 mod refusals;
+mod requests;
 mod resume;
 mod saving;
 mod toy;

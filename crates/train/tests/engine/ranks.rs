@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tch::Tensor;
-use train::{Config, Error, StopFlag, Summary};
+use train::{Config, Error, Requests, Summary};
 
 const FOLDER: &str = "TOY_FOLDER";
 
@@ -31,10 +31,14 @@ fn as_rank(world: &World, folder: &Path, max_steps: u64) -> Result<Summary, Erro
         for (_, tensor) in toy.state() {
             let _ = tensor.shallow_clone().fill_(7.0);
         }
-        toy.stop_at = std::env::var("TOY_STOP").ok().map(|_| (1, StopFlag::new()));
+        for (name, ask) in [("TOY_STOP", Requests::stop as fn(&_)), ("TOY_SAVE", Requests::save)] {
+            if std::env::var(name).is_ok() {
+                toy = toy.asking(1, ask);
+            }
+        }
     }
-    let stop = toy.stop_at.as_ref().map_or_else(StopFlag::new, |(_, flag)| flag.clone());
-    train::run(&mut toy, &mut data, &base(), world, &places(folder, max_steps), &stop)
+    let requests = toy.requests.clone();
+    train::run(&mut toy, &mut data, &base(), world, &places(folder, max_steps), &requests)
 }
 
 /// Not a test of its own: the part of one rank.
@@ -49,7 +53,7 @@ fn one_rank() {
     if std::env::var("TOY_POISON").is_ok() {
         assert_eq!(summary.bad_steps, 1);
     }
-    assert_eq!(summary.stopped, std::env::var("TOY_STOP").is_ok());
+    assert_eq!(summary.stopped.is_some(), std::env::var("TOY_STOP").is_ok());
 }
 
 /// Kills what is left if the test fails in between.
@@ -128,7 +132,7 @@ fn two_ranks_equal_one_with_twice_the_batch() {
 }
 
 #[test]
-fn a_bad_batch_or_a_stop_of_one_rank_is_everyones() {
+fn what_one_rank_meets_or_is_asked_is_everyones() {
     let folder = tempfile::tempdir().unwrap();
     two_ranks(folder.path(), 3, &["TOY_POISON"]);
     let after = model(folder.path(), 3);
@@ -136,4 +140,9 @@ fn a_bad_batch_or_a_stop_of_one_rank_is_everyones() {
     let folder = tempfile::tempdir().unwrap();
     two_ranks(folder.path(), 9, &["TOY_STOP"]);
     assert!(checkpoint(folder.path(), 2).join("manifest.json").exists());
+    assert!(!checkpoint(folder.path(), 3).exists());
+    let folder = tempfile::tempdir().unwrap();
+    two_ranks(folder.path(), 3, &["TOY_SAVE"]);
+    let there = |step| checkpoint(folder.path(), step).join("manifest.json").exists();
+    assert_eq!([1, 2, 3].map(there), [false, true, true]);
 }

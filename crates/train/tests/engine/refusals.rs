@@ -43,7 +43,12 @@ fn a_run_that_cannot_start_says_why() {
     let bad = Config { lr: -1.0, ..config() };
     let message = train(folder.path(), &bad, 1).unwrap_err().to_string();
     assert_eq!(message, "configuration: lr must be a positive number");
-    fs::write(folder.path().join("run"), "a file").unwrap();
-    let message = train(folder.path(), &config(), 1).unwrap_err().to_string();
-    assert!(message.starts_with("cannot create "), "{message}");
+    // What a folder that cannot be written looks like to root, too.
+    for (place, flag) in [("run", "--run-dir"), ("checkpoints_TOY", "--checkpoint-dir")] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(place), "a file").unwrap();
+        let message = train(folder.path(), &config(), 1).unwrap_err().to_string();
+        assert!(message.starts_with("cannot use ") && message.contains(flag), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
 }

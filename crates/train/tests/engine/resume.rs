@@ -2,7 +2,7 @@
 
 use crate::events::{read, reproducible};
 use crate::toy::*;
-use train::{Config, Resume, StopFlag};
+use train::{Config, Resume};
 
 #[test]
 fn interrupted_runs_end_bitwise_equal() {
@@ -37,7 +37,7 @@ fn what_a_run_leaves_behind() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { log_every: 3, ..config() };
     let summary = train(folder.path(), &config, 100).unwrap();
-    assert!(summary.finished && !summary.stopped);
+    assert!(summary.finished && summary.stopped.is_none());
     assert_eq!((summary.steps, summary.checkpoint), (12, Some(checkpoint(folder.path(), 12))));
     for step in [4, 8, 12] {
         assert!(checkpoint(folder.path(), step).join("manifest.json").exists());
@@ -76,19 +76,6 @@ fn what_a_run_leaves_behind() {
     // Nothing left to do.
     assert_eq!(train(folder.path(), &config, 100).unwrap().steps, 12);
     assert_eq!(metrics(folder.path()), lines);
-}
-
-#[test]
-fn a_stop_flag_saves_and_the_run_goes_on_later() {
-    let whole = tempfile::tempdir().unwrap();
-    train(whole.path(), &config(), 6).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut toy = Toy { noise: true, stop_at: Some((2, StopFlag::new())), ..Toy::new(4) };
-    let summary = train_toy(&mut toy, &config(), &places(folder.path(), 6)).unwrap();
-    assert!(summary.stopped && !summary.finished);
-    assert_eq!((summary.steps, summary.checkpoint), (3, Some(checkpoint(folder.path(), 3))));
-    assert_eq!(train(folder.path(), &config(), 6).unwrap().resumed, Some(3));
-    assert_eq!(state(whole.path(), 6), state(folder.path(), 6));
 }
 
 #[test]

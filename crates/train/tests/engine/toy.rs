@@ -4,18 +4,20 @@ use c10d::World;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use tch::{Device, Kind, Reduction, Tensor};
 use train::{
-    Batches, BoxError, Config, Error, Group, Losses, Optimizers, Places, Source, Stage, StepInfo,
-    StopFlag, Summary, Term, mix,
+    Batches, BoxError, Config, Error, Group, Losses, Optimizers, Places, Requests, Source, Stage,
+    StepInfo, Summary, Term, mix,
 };
 
 pub(crate) struct Toy {
     pub(crate) name: &'static str,
     /// Whether steps draw from libtorch's default generator.
     pub(crate) noise: bool,
-    /// Sets the flag during this step.
-    pub(crate) stop_at: Option<(u64, StopFlag)>,
+    pub(crate) requests: Requests,
+    /// From when its turn comes: tests that draw from the default generator take turns.
+    pub(crate) time: Option<Duration>,
     /// Called at the start of each step with its number.
     pub(crate) at_step: Option<Box<dyn Fn(u64)>>,
     pub(crate) generator: [Tensor; 2],
@@ -39,12 +41,24 @@ impl Toy {
         Self {
             name: "toy",
             noise: false,
-            stop_at: None,
+            requests: Requests::new(),
+            time: None,
             at_step: None,
             generator: [parameter(&[width, 3], 1), parameter(&[3], 2)],
             discriminator: [parameter(&[3, 1], 3), parameter(&[1], 4)],
             running: Tensor::zeros([3], (Kind::Float, Device::Cpu)),
         }
+    }
+
+    /// Asks for something during step `at`.
+    pub(crate) fn asking(self, at: u64, ask: fn(&Requests)) -> Self {
+        let requests = self.requests.clone();
+        let at_step = move |step| {
+            if step == at {
+                ask(&requests);
+            }
+        };
+        Self { at_step: Some(Box::new(at_step)), ..self }
     }
 
     fn judge(&self, y: &Tensor) -> Tensor {
@@ -95,9 +109,6 @@ impl Stage for Toy {
     ) -> Result<Losses, BoxError> {
         if let Some(at_step) = &self.at_step {
             at_step(info.step);
-        }
-        if let Some((_, flag)) = self.stop_at.as_ref().filter(|(step, _)| *step == info.step) {
-            flag.set();
         }
         let [weight, bias] = &self.generator;
         let mut y = optim.record("g", || batch.x.matmul(weight) + bias);
@@ -238,11 +249,11 @@ pub(crate) fn train_on(
     config: &Config,
     places: &Places,
 ) -> Result<Summary, Error> {
-    let stop = toy.stop_at.as_ref().map_or_else(StopFlag::new, |(_, flag)| flag.clone());
     // The default generator is one for all threads of the process.
     static GENERATOR: Mutex<()> = Mutex::new(());
     let _alone = GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    train::run(toy, data, config, &World::solo(), places, &stop)
+    let requests = toy.requests.clone().until(toy.time.map(|time| Instant::now() + time));
+    train::run(toy, data, config, &World::solo(), places, &requests)
 }
 
 pub(crate) fn checkpoint(folder: &Path, step: u64) -> PathBuf {

@@ -1,0 +1,125 @@
+//! Stops from which the same command goes on, and checkpoints on demand, of one process.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Place, TINY, free_port};
+
+/// Long enough for anything here on a busy machine; only a broken test waits so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A training run that would go on for hours; its stderr goes to a file of that name.
+fn endless(place: &Place, mut command: Command, words: &[&str]) -> Child {
+    place.faces(4, 1);
+    command.args(["train", "fse"]).args(TINY).args(["--data", "faces", "--set", "epochs=100000"]);
+    command.args(["--set", "preview_every=0", "--set", "log_every=1", "--set"]);
+    command.args(["checkpoint_every=1000000"]).args(words);
+    let log = std::fs::File::create(place.path("stderr")).unwrap();
+    command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+fn said(place: &Place) -> String {
+    std::fs::read_to_string(place.path("stderr")).unwrap()
+}
+
+/// Waits until `ready`, else fails with what the process said.
+fn wait_for<T>(place: &Place, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: {}", said(place));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn has_said(place: &Place, text: &str) {
+    wait_for(place, text, || said(place).contains(text).then_some(()));
+}
+
+fn ended(place: &Place, child: &mut Child) -> ExitStatus {
+    wait_for(place, "it did not end", || child.try_wait().unwrap())
+}
+
+fn signal(name: &str, child: &Child) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Steps of the checkpoints that there are.
+fn saved(place: &Place) -> Vec<u64> {
+    let names = std::fs::read_dir(place.path("checkpoints_FSE")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut steps: Vec<u64> =
+        names.filter_map(|name| name.strip_prefix("step_")?.parse().ok()).collect();
+    steps.sort_unstable();
+    steps
+}
+
+#[test]
+fn a_signal_saves_stops_and_the_run_goes_on() {
+    let place = Place::new();
+    let mut child = endless(&place, place.faceshield(), &[]);
+    has_said(&place, "step 1:");
+    signal("USR1", &child);
+    has_said(&place, "saved ");
+    assert_eq!(saved(&place).len(), 1);
+    // It goes on, and a second SIGTERM (the launcher's beside the scheduler's) does no harm.
+    let asked = saved(&place)[0];
+    has_said(&place, &format!("step {}:", asked + 1));
+    signal("TERM", &child);
+    signal("TERM", &child);
+    assert_eq!(ended(&place, &mut child).code(), Some(75));
+    let (text, steps) = (said(&place), saved(&place));
+    let last = text.lines().last().unwrap();
+    let expected = format!("error: stopped by a signal after step {} of fse, saved in", steps[1]);
+    assert!(last.starts_with(&expected) && last.contains("same command"), "{text}");
+    assert_eq!((steps.len(), steps[0]), (2, asked));
+
+    let mut child = endless(&place, place.faceshield(), &[]);
+    has_said(&place, &format!("at step {} ", steps[1]));
+    signal("INT", &child);
+    assert_eq!(ended(&place, &mut child).code(), Some(75));
+}
+
+#[test]
+fn time_that_is_over_stops_the_run() {
+    let place = Place::new();
+    // 1.8 s: some steps, or none on a busy machine.
+    let mut child = endless(&place, place.faceshield(), &["--max-hours", "0.0005"]);
+    assert_eq!(ended(&place, &mut child).code(), Some(75));
+    let text = said(&place);
+    assert!(
+        text.lines().last().unwrap().starts_with("error: stopped as its time is over"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_second_interrupt_ends_the_process_at_once() {
+    let place = Place::new();
+    // It waits for a rank that never comes, and so for no step boundary either.
+    let mut child = endless(&place, place.rank(0, 2, free_port()), &[]);
+    let status = format!("/proc/{}/status", child.id());
+    wait_for(&place, "it does not listen", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(mask.trim(), 16).unwrap();
+        // SIGINT is 2, SIGUSR1, the last to be listened to, 10.
+        (caught & (1 << 1) != 0 && caught & (1 << 9) != 0).then_some(())
+    });
+    signal("INT", &child);
+    // Until it has been taken note of: two that are pending would be one.
+    wait_for(&place, "SIGINT is pending", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        status.lines().any(|line| line == "ShdPnd:\t0000000000000000").then_some(())
+    });
+    assert!(child.try_wait().unwrap().is_none());
+    signal("INT", &child);
+    assert_eq!(ended(&place, &mut child).signal(), Some(2));
+}

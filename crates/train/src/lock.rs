@@ -1,0 +1,114 @@
+//! One run per folder: a lock that dies with its holder.
+
+use crate::Error;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The file in the folder that is locked. It stays: removing it would let two runs lock two
+/// files of that name.
+const NAME: &str = ".lock";
+/// So long a run waits for one that is just ending, as after a restart.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(100);
+
+/// Keeps other runs out of a folder while it lives. The kernel frees it however the process
+/// ends, so that nothing is left to clean up.
+///
+/// It is an advisory lock of `flock(2)`. On NFS, Linux passes it on to the server as a lock of
+/// the whole file, so that it holds between machines (unless mounted with `local_lock` or
+/// `nolock`), and the server frees a dead machine's lock when its lease has run out, about a
+/// minute and a half. A file system without locks is warned of, and used all the same.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// Closing it frees the lock.
+    _file: File,
+}
+
+impl Lock {
+    /// Locks `folder`, making it if there is none; waits a few seconds for a run that is ending.
+    ///
+    /// # Arguments
+    /// * `flag` - the option that names the folder, for errors.
+    ///
+    /// # Errors
+    /// Another run holds it; the folder cannot be made or written into.
+    pub(crate) fn take(folder: &Path, flag: &'static str) -> Result<Self, Error> {
+        Self::take_within(folder, flag, PATIENCE)
+    }
+
+    fn take_within(folder: &Path, flag: &'static str, patience: Duration) -> Result<Self, Error> {
+        let unusable = |source| Error::Unusable { folder: folder.into(), flag, source };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).read(true).write(true);
+        let mut file = options.open(folder.join(NAME)).map_err(unusable)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(POLL),
+                Err(Errno::WOULDBLOCK) => {
+                    let mut holder = String::new();
+                    // Without it the error is less telling, no more.
+                    let _ = file.read_to_string(&mut holder);
+                    let holder = holder.lines().next().unwrap_or("another process").to_owned();
+                    return Err(Error::Locked { folder: folder.into(), holder, flag });
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        "{} has no locks ({error}): nothing keeps a second run out of it",
+                        folder.display()
+                    );
+                    return Ok(Self { _file: file });
+                }
+            }
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let holder = format!("process {} on {host}\n", std::process::id());
+        // A disk that is full already is found out by those who must write to it.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()));
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_is_there_and_comes_in_when_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("new");
+        let take = |patience| Lock::take_within(&folder, "--run-dir", patience);
+        let first = take(Duration::ZERO).unwrap();
+        let message = take(Duration::ZERO).unwrap_err().to_string();
+        let holder = format!("in use by process {} on ", std::process::id());
+        assert!(message.contains(&holder) && message.contains("--run-dir"), "{message}");
+        assert!(message.starts_with(folder.to_str().unwrap()), "{message}");
+        let waiting = std::thread::scope(|scope| {
+            let second = scope.spawn(|| take(Duration::from_secs(60)));
+            drop(first);
+            second.join().unwrap()
+        });
+        drop(waiting.unwrap());
+        take(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_none_is_named_with_its_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "").unwrap();
+        let message = Lock::take(&path, "--checkpoint-dir").unwrap_err().to_string();
+        assert!(message.starts_with("cannot use "), "{message}");
+        assert!(message.contains("another --checkpoint-dir"), "{message}");
+    }
+}
