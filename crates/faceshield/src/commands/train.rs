@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use c10d::World;
 use faces::Index;
 use train::{Places, Resume, Stage, Summary};
 
@@ -87,6 +88,10 @@ pub(crate) struct Args {
     )]
     profile: u64,
 
+    /// Make the last rank's losses NaN in this step of each stage (repeatable): scripts/chaos.sh
+    #[arg(long, value_name = "STEP", hide = true)]
+    spoil_step: Vec<u64>,
+
     /// Print the resolved configuration and stop
     #[arg(long)]
     dry_run: bool,
@@ -143,14 +148,16 @@ impl<'a> Plan<'a> {
     }
 
     /// What the engine is told about one stage beside its configuration.
-    fn places(&self, options: &impl Options) -> anyhow::Result<Places> {
+    fn places(&self, options: &impl Options, world: &World) -> anyhow::Result<Places> {
         let common = options.common();
+        let last = world.rank() + 1 == world.size();
         Ok(Places {
             run_dir: self.run_dir.clone(),
             checkpoint_dir: self.args.checkpoint_dir.clone(),
             resume: self.args.resume.clone(),
             max_steps: self.args.max_steps,
             profile: self.args.profile,
+            spoilt_steps: if last { self.args.spoil_step.clone() } else { Vec::new() },
             configuration: options.table()?,
             must_match: ["image_size", "width_divisor", "fidelity", "channels"]
                 .map(str::to_owned)
@@ -252,8 +259,8 @@ fn train_stage<S>(
 where
     S: Stage<Batch = faces::PairBatch>,
 {
-    let (engine, places) = (&options.common().engine, plan.places(options)?);
     let Setting { world, requests, .. } = setting;
+    let (engine, places) = (&options.common().engine, plan.places(options, world)?);
     let name = stage.name();
     let summary = train::run(&mut stage, &mut pairs, engine, world, &places, requests)?;
     pairs.report_bad_files();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use c10d::{Backend, World};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 use tch::Device;
 use train::Requests;
@@ -119,5 +119,8 @@ fn listen(requests: &Requests) -> std::io::Result<()> {
         flag::register(signal, requests.stop_flag())?;
     }
     flag::register(SIGUSR1, requests.save_flag())?;
+    // A limit on the size of files (`ulimit -f`) is then an error of the write, as a full disk
+    // is, and not the end of the process.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
