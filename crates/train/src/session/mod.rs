@@ -3,7 +3,7 @@
 mod record;
 mod start;
 
-use crate::checkpoint::Saver;
+use crate::checkpoint::{Saver, Shelf};
 use crate::lock::Lock;
 use crate::metrics::{Line, Metrics, Timing};
 use crate::pace::Pace;
@@ -26,6 +26,7 @@ pub(crate) struct Session<'a> {
     places: &'a Places,
     device: Device,
     saver: Saver<'a>,
+    shelf: Shelf,
     /// Batches of an epoch, steps of all epochs, and where this run ends.
     per_epoch: u64,
     total: u64,

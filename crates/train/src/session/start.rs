@@ -70,9 +70,10 @@ impl<'a> Session<'a> {
         };
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
+        let mut shelf = Shelf::new(folder.clone());
         let bytes = [stage.state(), optimizers.state()].iter().map(checkpoint::bytes).sum();
         let prepared = match world.is_main() {
-            true => prepare(places, name, &folder, resumed, &progress)
+            true => prepare(places, name, &shelf, resumed, &progress)
                 .and_then(|()| checkpoint::check_space(&folder, bytes)),
             false => Ok(()),
         };
@@ -85,13 +86,19 @@ impl<'a> Session<'a> {
         };
         let board = agree::all_ok(world, "open the run's event file", board)?;
         let in_folder = |found: &Checkpoint| found.path().parent() == Some(&folder);
-        let saved = found.filter(in_folder).map(|found| found.path().to_path_buf());
+        let saved = found.filter(in_folder);
+        if let Some(found) = &saved {
+            // It has been verified.
+            shelf.trust(found.manifest().step);
+        }
+        let saved = saved.map(|found| found.path().to_path_buf());
         Ok(Self {
             config,
             world,
             places,
             device,
             saver: Saver::new(folder, world),
+            shelf,
             per_epoch,
             total,
             end,
@@ -167,7 +174,7 @@ fn lock(places: &Places, checkpoints: &Path) -> Result<Vec<Lock>, Error> {
 fn prepare(
     places: &Places,
     stage: &str,
-    folder: &Path,
+    shelf: &Shelf,
     step: Option<u64>,
     progress: &Progress,
 ) -> Result<(), Error> {
@@ -179,7 +186,7 @@ fn prepare(
     table.insert(stage.into(), toml::Value::Table(places.configuration.clone()));
     let text = format!("# Resolved configuration of this run, one table per stage.\n{table}");
     fs::write(&path, text).map_err(Error::file("write", &path))?;
-    if let Some(aside) = Shelf(folder).prepare(step)? {
+    if let Some(aside) = shelf.prepare(step)? {
         let aside = aside.display();
         progress.say(&format!("later checkpoints of an earlier run were moved to {aside}"));
     }
