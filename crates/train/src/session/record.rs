@@ -3,7 +3,7 @@
 use super::{Asked, Session};
 use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome};
 use crate::metrics::Line;
-use crate::resume::Position;
+use crate::position::Position;
 use crate::tensorboard::TensorBoard;
 use crate::{Config, Error, Requests, Stage, StepInfo, Stop, agree, preview};
 use std::collections::BTreeMap;
@@ -55,13 +55,14 @@ impl Session<'_> {
         self.verdicts.settle()?;
         self.log(stage)?;
         self.metrics.sync()?;
-        let Position { step, epoch, batch } = self.position;
+        let Position { step, epoch, batch, dealt } = self.position();
         let manifest = Manifest {
             format: FORMAT,
             stage: stage.name().into(),
             step,
             epoch,
             batch,
+            dealt,
             world_size: self.world.size(),
             batch_size: self.config.batch_size,
             seed: self.config.seed,

@@ -5,8 +5,9 @@ use crate::checkpoint::{self, BadSteps, Checkpoint, Saver, Shelf};
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
+use crate::position::{Course, Position};
 use crate::progress::Progress;
-use crate::resume::{self, Position};
+use crate::resume;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
@@ -20,13 +21,13 @@ use tch::{Device, Tensor};
 impl<'a> Session<'a> {
     pub(crate) fn start<S: Stage>(
         stage: &S,
-        per_epoch: u64,
+        batches_after: impl Fn(u64) -> u64,
         config: &'a Config,
         world: &'a World,
         places: &'a Places,
     ) -> Result<Self, Error> {
         config.validate()?;
-        if per_epoch == 0 {
+        if batches_after(0) == 0 {
             let problem =
                 "an epoch has no batches: too few images for this batch size and number of ranks";
             return Err(Error::Data { epoch: 0, batch: 0, problem: problem.into() });
@@ -40,11 +41,6 @@ impl<'a> Session<'a> {
         check_state(stage)?;
         let mut optimizers = Optimizers::new(world, stage.groups(), config.clip_grad_norm)?;
         let device = optimizers.device();
-        let total = config.epochs.saturating_mul(per_epoch);
-        let end = places.max_steps.map_or(total, |steps| steps.min(total));
-        let silent = !world.is_main();
-        let progress = Progress::new(name, config.epochs, per_epoch, end, silent);
-
         let trace = places.run_dir.join(format!("trace/{name}_rank_{}.json", world.rank()));
         let trace = Trace::new(trace, places.profile);
 
@@ -65,9 +61,11 @@ impl<'a> Session<'a> {
         share_from_main(stage, world, device)?;
         optimizers.begin_step(0.0);
         let (position, bad) = match &found {
-            Some(found) => resumed_at(found, config, world, per_epoch, &progress),
+            Some(found) => resumed_at(found, config, world),
             None => Default::default(),
         };
+        let course = Course::new(position, batches_after, config.epochs, places.max_steps);
+        let progress = Progress::new(name, config.epochs, course.end(), !world.is_main());
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
         let mut shelf = Shelf::new(folder.clone());
@@ -99,10 +97,7 @@ impl<'a> Session<'a> {
             device,
             saver: Saver::new(folder, world),
             shelf,
-            per_epoch,
-            total,
-            end,
-            position,
+            course,
             optimizers,
             rate: 0.0,
             buffers: Vec::new(),
@@ -143,23 +138,24 @@ fn share_from_main<S: Stage>(stage: &S, world: &World, device: Device) -> Result
     Ok(world.broadcast_all(&state, 0)?)
 }
 
-fn resumed_at(
-    found: &Checkpoint,
-    config: &Config,
-    world: &World,
-    per_epoch: u64,
-    progress: &Progress,
-) -> (Position, BadSteps) {
+fn resumed_at(found: &Checkpoint, config: &Config, world: &World) -> (Position, BadSteps) {
     let manifest = found.manifest();
-    let (position, changes) = Position::resumed(manifest, config, world.size(), per_epoch);
-    let Position { step, epoch, batch } = position;
+    let (position, changes) = Position::resumed(manifest, config, world.size());
+    let Position { step, epoch, batch, dealt } = position;
     let path = found.path().display();
-    progress.say(&format!("resuming {path} at step {step} (epoch {epoch}, batch {batch})"));
-    if !changes.is_empty() {
-        progress.say(&format!(
-            "{}: the run goes on from the same step, but will not be bitwise equal to an undisturbed one",
+    if world.is_main() {
+        tracing::info!("resuming {path} at step {step} (epoch {epoch}, batch {batch})");
+    }
+    if world.is_main() && !changes.is_empty() {
+        let rest = match dealt {
+            0 => String::new(),
+            dealt => format!(" and item {dealt} of the epoch"),
+        };
+        tracing::info!(
+            "{}: the run goes on from the same step{rest}, but will not be bitwise equal to an \
+             undisturbed one",
             changes.join(", ")
-        ));
+        );
     }
     (position, manifest.bad_steps)
 }
