@@ -130,12 +130,23 @@ impl PairLoader {
         self.sampler.batches_per_epoch()
     }
 
+    /// Batches that are left of an epoch when its first `dealt` positions have been dealt out.
+    pub fn batches_after(&self, dealt: u64) -> u64 {
+        self.sampler.after(dealt).batches_per_epoch()
+    }
+
     /// The batches of `epoch` from number `first_batch` on (none if that is beyond the
     /// last). Decoding begins at once.
     pub fn epoch(&self, epoch: u64, first_batch: u64) -> Epoch {
+        self.rest_of_epoch(epoch, 0, first_batch)
+    }
+
+    /// The same where batch 0 begins after the first `dealt` positions of the epoch's order,
+    /// as [`Sampler::after`] says.
+    pub fn rest_of_epoch(&self, epoch: u64, dealt: u64, first_batch: u64) -> Epoch {
         let mut batches = Epoch {
             pairs: Arc::clone(&self.pairs),
-            sampler: self.sampler.clone(),
+            sampler: self.sampler.after(dealt),
             pool: Arc::clone(&self.pool),
             order: self.sampler.order(epoch),
             epoch,

@@ -1,5 +1,5 @@
 //! Which images a rank sees, batch by batch: a pure function of
-//! (seed, epoch, rank, world size).
+//! (seed, epoch, rank, world size, positions dealt out before).
 
 use std::ops::Range;
 
@@ -19,6 +19,10 @@ use crate::random::{Use, mix, permutation};
 /// is seen twice. The last batch of an epoch may be smaller than `b`, equally on all ranks;
 /// with `drop_last` it is left out too, unless it is the only one. A data set smaller than
 /// `w·b` so gives one batch of `⌊N/w⌋` images per rank.
+///
+/// **Other ranks half-way:** [`Sampler::after`] deals out what is left of an epoch when its
+/// first positions have been dealt out already, by whatever ranks in whatever batches: batch 0
+/// begins there, and the rules above hold for the positions that are left.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     seed: u64,
@@ -27,6 +31,8 @@ pub struct Sampler {
     rank: usize,
     world_size: usize,
     drop_last: bool,
+    /// Positions of the epoch that were dealt out before batch 0.
+    dealt: u64,
 }
 
 impl Sampler {
@@ -57,12 +63,21 @@ impl Sampler {
         if images < world_size {
             return Err(Error::TooFewImages { images, world_size });
         }
-        Ok(Sampler { seed, images: count, batch_size, rank, world_size, drop_last })
+        Ok(Sampler { seed, images: count, batch_size, rank, world_size, drop_last, dealt: 0 })
     }
 
-    /// Images that each rank sees in an epoch, `⌊N/w⌋`, or fewer with `drop_last`.
+    /// The same for the rest of an epoch of which the first `dealt` positions have been dealt
+    /// out. It may have no batch left.
+    #[must_use]
+    pub fn after(&self, dealt: u64) -> Sampler {
+        Sampler { dealt, ..self.clone() }
+    }
+
+    /// Images that each rank sees in an epoch (or what is left of it), `⌊N/w⌋`, or fewer with
+    /// `drop_last`.
     pub fn images_per_epoch(&self) -> usize {
-        let share = self.images as usize / self.world_size;
+        let left = u64::from(self.images).saturating_sub(self.dealt);
+        let share = left as usize / self.world_size;
         if self.drop_last && share > self.batch_size {
             share - share % self.batch_size
         } else {
@@ -70,7 +85,8 @@ impl Sampler {
         }
     }
 
-    /// Batches of an epoch: the same number on all ranks and in all epochs, at least 1.
+    /// Batches of an epoch: the same number on all ranks and in all epochs, at least 1; or what
+    /// is left of them.
     pub fn batches_per_epoch(&self) -> u64 {
         self.images_per_epoch().div_ceil(self.batch_size) as u64
     }
@@ -82,8 +98,8 @@ impl Sampler {
 
     /// The positions of this rank's batch number `batch`, ascending; none beyond the last.
     pub fn positions(&self, batch: u64) -> impl Iterator<Item = u64> + use<> {
-        let (world, rank) = (self.world_size as u64, self.rank as u64);
-        self.steps(batch).map(move |step| step * world + rank)
+        let (world, first) = (self.world_size as u64, self.dealt.saturating_add(self.rank as u64));
+        self.steps(batch).map(move |step| first + step * world)
     }
 
     /// This rank's own count of images, `k·b + j`, for the batch.
@@ -159,6 +175,38 @@ mod tests {
             }
         }
 
+        /// Stopped again and again in the middle of an epoch, each time to go on with other ranks
+        /// and batches: no image twice, and fewer than the last ranks are many left out.
+        #[test]
+        fn any_sequence_of_world_sizes_deals_an_epoch_out_once(
+            n in 12usize..400,
+            legs in prop::collection::vec((1usize..12, 1usize..20, 0u64..6), 1..6),
+            seed: u64,
+        ) {
+            let order = sampler(n, 1, seed, 0, 1, false).order(3);
+            let mut seen = BTreeSet::new();
+            let (mut dealt, mut left_out) = (0, n);
+            for (number, &(world, b, batches)) in legs.iter().enumerate() {
+                let ranks: Vec<_> = (0..world)
+                    .map(|r| sampler(n, b, seed, r, world, false).after(dealt))
+                    .collect();
+                let all = ranks[0].batches_per_epoch();
+                let to_the_end = number + 1 == legs.len() || batches >= all;
+                let batches = if to_the_end { all } else { batches };
+                for position in ranks.iter().flat_map(|r| (0..batches).flat_map(|k| r.positions(k))) {
+                    prop_assert!(seen.insert(order[position as usize]), "{} twice", position);
+                }
+                if to_the_end {
+                    left_out = world - 1;
+                    break;
+                }
+                dealt += batches * (world * b) as u64;
+                // Without a gap: all up to there, and nothing beyond.
+                prop_assert_eq!(seen.len() as u64, dealt);
+            }
+            prop_assert!(seen.len() + left_out >= n, "{} of {} images seen", seen.len(), n);
+        }
+
         #[test]
         fn pure_and_different_per_epoch(n in 30usize..200, seed: u64, epoch in 0u64..1000) {
             let one = sampler(n, 4, seed, 1, 3, false);
@@ -187,6 +235,10 @@ mod tests {
         assert_eq!(sampler.positions(0).count(), 12);
         assert_eq!(sampler.positions(1).count(), 0);
         assert_eq!(sampler.positions(u64::MAX).count(), 0);
+        // Fewer left than ranks, or none, or a data set that has shrunk.
+        for dealt in [24, 25, 99] {
+            assert_eq!(sampler.after(dealt).batches_per_epoch(), 0);
+        }
     }
 
     #[test]

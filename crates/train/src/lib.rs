@@ -22,6 +22,7 @@ mod metrics;
 mod optimizers;
 mod pace;
 mod places;
+mod position;
 mod preview;
 mod progress;
 mod requests;

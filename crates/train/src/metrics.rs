@@ -28,6 +28,9 @@ pub(crate) struct Line {
     /// Of all ranks together.
     pub(crate) images_per_second: f64,
     pub(crate) peak_memory_mb: f64,
+    /// Batches of its epoch.
+    #[serde(skip)]
+    pub(crate) of_batches: u64,
     /// Names of the terms among `losses`.
     #[serde(skip)]
     pub(crate) terms: Vec<&'static str>,
@@ -43,6 +46,7 @@ pub(crate) struct Timing {
     pub(crate) lr: f64,
     pub(crate) seconds: f64,
     pub(crate) images: usize,
+    pub(crate) of_batches: u64,
 }
 
 /// Steps gathered since the last flush, and the file.
@@ -92,6 +96,7 @@ impl Metrics {
             step_seconds: timing.seconds,
             images_per_second: timing.images as f64 / timing.seconds.max(1e-9),
             peak_memory_mb: peak_memory_mb(self.device),
+            of_batches: timing.of_batches,
             terms: losses.terms.iter().map(|term| term.name).collect(),
             log_due: info.log_due,
             wall_time: now(),
@@ -241,7 +246,12 @@ mod tests {
                 totals: vec![("G_loss", value(100.0)), ("D_loss", value(200.0))],
             };
             let norms = vec![("g", value(0.25)), ("d", value(0.125))];
-            metrics.push(&step(i), losses, norms, &Timing { lr: 0.1, seconds: 0.5, images: 4 });
+            metrics.push(
+                &step(i),
+                losses,
+                norms,
+                &Timing { lr: 0.1, seconds: 0.5, images: 4, of_batches: 9 },
+            );
         }
         assert_eq!(metrics.flush(&world).unwrap().len(), 3);
         drop(open(4));

@@ -8,27 +8,20 @@ use std::io::IsTerminal;
 pub(crate) struct Progress {
     stage: &'static str,
     epochs: u64,
-    per_epoch: u64,
     /// `None` where there is no terminal.
     bar: Option<ProgressBar>,
     silent: bool,
 }
 
 impl Progress {
-    pub(crate) fn new(
-        stage: &'static str,
-        epochs: u64,
-        per_epoch: u64,
-        end: u64,
-        silent: bool,
-    ) -> Self {
+    pub(crate) fn new(stage: &'static str, epochs: u64, end: u64, silent: bool) -> Self {
         let bar = (!silent && std::io::stderr().is_terminal()).then(|| {
             let template = "{prefix} {bar:30} {pos}/{len} steps, {eta} left  {msg}";
             let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(end).with_style(style).with_prefix(stage)
         });
-        Self { stage, epochs, per_epoch, bar, silent }
+        Self { stage, epochs, bar, silent }
     }
 
     /// After a step; `done` counts all steps of the run.
@@ -53,7 +46,7 @@ impl Progress {
                 line.epoch + 1,
                 self.epochs,
                 line.batch + 1,
-                self.per_epoch,
+                line.of_batches,
                 line.step,
             ),
         }

@@ -1,7 +1,7 @@
 //! Choosing, checking and loading the checkpoint that a run goes on from.
 
 use crate::checkpoint::{self, Checkpoint, Manifest};
-use crate::{Config, Error, Optimizers, Places, Resume, Stage, agree};
+use crate::{Error, Optimizers, Places, Resume, Stage, agree};
 use c10d::World;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -117,94 +117,8 @@ pub(crate) fn rank_state(device: Device, at: &Manifest) -> Result<weights::Tenso
     if device.is_cuda() {
         state.insert(CUDA_GENERATOR.into(), c10d::torch::rng_state(device)?);
     }
-    let numbers = [at.step, at.epoch, at.batch].map(|x| x as i64);
+    let numbers = [at.step, at.epoch, at.batch, at.dealt].map(|x| x as i64);
     let sampler = Tensor::f_from_slice(&numbers)?.f_to_kind(Kind::Int64)?;
-    state.insert("sampler.step_epoch_batch".into(), sampler);
+    state.insert("sampler.step_epoch_batch_dealt".into(), sampler);
     Ok(state)
-}
-
-/// Where a run stands: the number of the next step, its epoch and its batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) step: u64,
-    pub(crate) epoch: u64,
-    pub(crate) batch: u64,
-}
-
-impl Position {
-    /// The position after one more step.
-    pub(crate) fn advance(&mut self, per_epoch: u64) {
-        self.step += 1;
-        self.batch += 1;
-        if self.batch >= per_epoch {
-            self.epoch += 1;
-            self.batch = 0;
-        }
-    }
-
-    /// The position of a checkpoint in this run, which may have other ranks and batches:
-    /// what of the epoch has been seen stays seen, rounded down to whole batches. With
-    /// it, what keeps this run from being bitwise equal to an undisturbed one.
-    pub(crate) fn resumed(
-        manifest: &Manifest,
-        config: &Config,
-        world_size: usize,
-        per_epoch: u64,
-    ) -> (Self, Vec<String>) {
-        let mut position =
-            Self { step: manifest.step, epoch: manifest.epoch, batch: manifest.batch };
-        let mut changes = Vec::new();
-        let mut compare = |what: &str, theirs: u64, ours: u64| {
-            if theirs != ours {
-                changes.push(format!("{what} {ours} instead of {theirs}"));
-            }
-        };
-        compare("world size", manifest.world_size as u64, world_size as u64);
-        compare("batch_size", manifest.batch_size as u64, config.batch_size as u64);
-        compare("seed", manifest.seed, config.seed);
-        let items = |ranks: usize, batch: usize| (ranks as u64).saturating_mul(batch as u64);
-        let seen = position.batch.saturating_mul(items(manifest.world_size, manifest.batch_size));
-        position.batch = seen / items(world_size, config.batch_size).max(1);
-        if position.batch >= per_epoch {
-            position.epoch += 1;
-            position.batch = 0;
-        }
-        (position, changes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn other_ranks_and_batches_go_on_at_the_same_item() {
-        let manifest = Manifest {
-            format: checkpoint::FORMAT,
-            stage: "fse".into(),
-            step: 17,
-            epoch: 1,
-            batch: 7,
-            world_size: 2,
-            batch_size: 3,
-            seed: 0,
-            fidelity: String::new(),
-            bad_steps: Default::default(),
-            configuration: toml::Table::new(),
-            files: Default::default(),
-            checksum: String::new(),
-        };
-        let at = |batch_size, ranks, per_epoch| {
-            let config = Config { batch_size, ..Config::default() };
-            let (position, changes) = Position::resumed(&manifest, &config, ranks, per_epoch);
-            assert_eq!(position.step, 17);
-            (position.epoch, position.batch, changes.len())
-        };
-        assert_eq!(at(3, 2, 10), (1, 7, 0));
-        assert_eq!(at(6, 1, 10), (1, 7, 2));
-        // 42 items: 10 whole batches of 4 have been seen, 2 items come again.
-        assert_eq!(at(4, 1, 15), (1, 10, 2));
-        // The epoch has become shorter.
-        assert_eq!(at(3, 2, 7), (2, 0, 0));
-    }
 }

@@ -1,5 +1,6 @@
 //! The loop.
 
+use crate::position::Position;
 use crate::session::Session;
 use crate::{Config, Error, Places, Requests, Source, Stage, Summary};
 use c10d::{Doing, World};
@@ -22,17 +23,18 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
     places: &Places,
     requests: &Requests,
 ) -> Result<Summary, Error> {
-    let mut session = Session::start(stage, source.batches_per_epoch(), config, world, places)?;
+    let batches_after = |dealt| source.batches_after(dealt);
+    let mut session = Session::start(stage, batches_after, config, world, places)?;
     // Before the first step as well: a stage of several may begin when time is over.
     let mut stop = session.meet(requests)?.stop;
 
     while stop.is_none() && !session.done() {
-        let epoch = session.epoch();
+        let Position { epoch, batch, dealt, .. } = session.position();
         let mut batches = source
-            .epoch(epoch, session.batch())
+            .epoch(epoch, dealt, batch)
             .map_err(|error| session.data_error(error.to_string()))?;
 
-        while stop.is_none() && !session.done() && session.epoch() == epoch {
+        while stop.is_none() && !session.done() && session.position().epoch == epoch {
             session.trace().begin_step()?;
             let started = Instant::now();
             let info = session.begin_step(stage);

@@ -117,17 +117,21 @@ pub trait Source {
     /// What [`Stage::step`] learns from.
     type Batch;
 
-    /// Batches per epoch: the same number on every rank, not 0.
-    fn batches_per_epoch(&self) -> u64;
+    /// Batches that are left of an epoch when the first `dealt` items of its order have been
+    /// dealt out to the ranks: the same number on every rank, for 0 not 0.
+    fn batches_after(&self, dealt: u64) -> u64;
 
-    /// The batches of `epoch` from `first_batch` on. Which items these are must
-    /// depend on the epoch, the batch, the rank and the world size only.
+    /// The batches of `epoch` from `first_batch` on, where batch 0 begins after the first
+    /// `dealt` items. Which items these are must depend on the epoch, `dealt`, the batch, the
+    /// rank and the world size only, and `n` batches of all ranks together must be the next
+    /// `n · world size · batch_size` items, whatever the world size.
     ///
     /// # Errors
     /// If the data cannot be read at all.
     fn epoch<'a>(
         &'a mut self,
         epoch: u64,
+        dealt: u64,
         first_batch: u64,
     ) -> Result<Batches<'a, Self::Batch>, BoxError>;
 }

@@ -78,6 +78,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "H", value_parser = hours, overrides_with = "max_hours")]
     max_hours: Option<Duration>,
 
+    /// Keep the N newest checkpoints of a stage; 0 keeps all [key: keep_checkpoints]
+    #[arg(long, value_name = "N", value_parser = count(), overrides_with = "keep")]
+    keep: Option<i64>,
+
+    /// Keep each M-th step's checkpoint besides; 0 keeps none of them [key: keep_every]
+    #[arg(long, value_name = "M", value_parser = count(), overrides_with = "keep_every")]
+    keep_every: Option<i64>,
+
+    /// Stop after N steps in a row without an update, because a loss or gradient was not finite
+    /// [key: max_bad_steps]
+    #[arg(long, value_name = "N", value_parser = count(), overrides_with = "max_bad_steps")]
+    max_bad_steps: Option<i64>,
+
     /// Record N steps of each stage, from its second on, as Chrome traces in RUN_DIR/trace
     #[arg(
         long,
@@ -117,7 +130,16 @@ impl<'a> Plan<'a> {
                 "--resume PATH names one stage's checkpoint: give it to `train fse` or `train irc`",
             ));
         }
-        let layers = args.sources.layers()?;
+        let mut layers = args.sources.layers()?;
+        for (flag, key, value) in [
+            ("--keep", "keep_checkpoints", args.keep),
+            ("--keep-every", "keep_every", args.keep_every),
+            ("--max-bad-steps", "max_bad_steps", args.max_bad_steps),
+        ] {
+            if let Some(value) = value {
+                layers.flag(flag, key, value);
+            }
+        }
         // Both, also where one is trained: a misspelt key of the other is a mistake as well.
         let options = (resolve(&layers, "fse")?, resolve(&layers, "irc")?);
         let run_dir = args.run_dir.clone();
@@ -294,6 +316,11 @@ fn report(plan: &Plan<'_>, summaries: &[(&str, Summary)]) -> anyhow::Result<()> 
     output::line(format_args!("previews:  {run_dir}/preview"))?;
     output::line(format_args!("metrics:   {run_dir}/metrics.jsonl"))?;
     Ok(output::line(format_args!("dashboard: tensorboard --logdir {run_dir}"))?)
+}
+
+/// A number that a configuration key can hold.
+fn count() -> clap::builder::RangedI64ValueParser {
+    clap::value_parser!(i64).range(0..)
 }
 
 /// A time in hours, as `--max-hours` takes it.

@@ -96,16 +96,17 @@ impl Pairs {
 impl train::Source for Pairs {
     type Batch = PairBatch;
 
-    fn batches_per_epoch(&self) -> u64 {
-        self.0.batches_per_epoch()
+    fn batches_after(&self, dealt: u64) -> u64 {
+        self.0.batches_after(dealt)
     }
 
     fn epoch<'a>(
         &'a mut self,
         epoch: u64,
+        dealt: u64,
         first_batch: u64,
     ) -> Result<Box<dyn Iterator<Item = Result<PairBatch, BoxError>> + 'a>, BoxError> {
-        let batches = self.0.epoch(epoch, first_batch);
+        let batches = self.0.rest_of_epoch(epoch, dealt, first_batch);
         Ok(Box::new(batches.map(|batch| batch.map_err(BoxError::from))))
     }
 }

@@ -27,6 +27,10 @@ pub struct Manifest {
     pub epoch: u64,
     /// Batch of the next step within its epoch, from 0.
     pub batch: u64,
+    /// Items of the epoch that were dealt out before its batch 0: not 0 in an epoch in whose
+    /// middle the number of ranks or their batches changed.
+    #[serde(default)]
+    pub dealt: u64,
     /// Ranks that wrote it; each has a file of its own.
     pub world_size: usize,
     /// Pairs per step and rank.

@@ -7,7 +7,7 @@
 //! and all ranks call alike.
 
 use super::write::{Contents, complete, make};
-use super::{Manifest, Shelf, step_name};
+use super::{Manifest, step_name};
 use crate::{Error, agree};
 use c10d::World;
 use std::fs;
@@ -20,7 +20,12 @@ const ACTION: &str = "save its part of the checkpoint";
 #[derive(Debug)]
 pub enum Outcome {
     /// The checkpoint is complete.
-    Saved(PathBuf),
+    Saved {
+        /// Its step.
+        step: u64,
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The disk (of this or another rank) did not let it; nothing is left of it.
     Failed(Error),
 }
@@ -36,6 +41,7 @@ pub struct Saver<'w> {
 /// A save under way.
 #[derive(Debug)]
 struct Saving {
+    step: u64,
     temporary: PathBuf,
     path: PathBuf,
     /// Until all ranks have written their files.
@@ -73,13 +79,8 @@ impl<'w> Saver<'w> {
         let manifest = Some(contents.manifest.clone());
         let (target, rank) = (temporary.clone(), self.world.rank());
         let work = spawn(move || contents.write(&target, rank))?;
-        self.current = Some(Saving { temporary, path, manifest, work: Some(work) });
+        self.current = Some(Saving { step, temporary, path, manifest, work: Some(work) });
         Ok(outcomes)
-    }
-
-    /// The folder that it writes into.
-    pub(crate) fn shelf(&self) -> Shelf<'_> {
-        Shelf(&self.folder)
     }
 
     /// Whether this rank's thread is still at work.
@@ -104,7 +105,7 @@ impl<'w> Saver<'w> {
             return Ok(Some(Outcome::Failed(error)));
         }
         let Some(manifest) = saving.manifest.take() else {
-            return Ok(Some(Outcome::Saved(saving.path)));
+            return Ok(Some(Outcome::Saved { step: saving.step, path: saving.path }));
         };
         if self.world.is_main() {
             let (temporary, path) = (saving.temporary.clone(), saving.path.clone());

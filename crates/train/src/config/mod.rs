@@ -41,6 +41,8 @@ pub struct Config {
     pub checkpoint_every: u64,
     /// Newest checkpoints that are kept; 0 keeps all.
     pub keep_checkpoints: usize,
+    /// Checkpoints of steps that are multiples of this are kept besides; 0: none.
+    pub keep_every: u64,
     /// Write checkpoints while the run goes on, from a copy in memory.
     pub background_saves: bool,
     /// Steps between lines of the log and TensorBoard's scalars.
@@ -72,6 +74,7 @@ impl Default for Config {
             clip_grad_norm: 1.0,
             checkpoint_every: 2000,
             keep_checkpoints: 0,
+            keep_every: 0,
             background_saves: true,
             log_every: 100,
             preview_every: 100,

@@ -3,12 +3,12 @@
 mod record;
 mod start;
 
-use crate::checkpoint::Saver;
+use crate::checkpoint::{Saver, Shelf};
 use crate::lock::Lock;
 use crate::metrics::{Line, Metrics, Timing};
 use crate::pace::Pace;
+use crate::position::{Course, Position};
 use crate::progress::Progress;
-use crate::resume::Position;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
@@ -26,11 +26,8 @@ pub(crate) struct Session<'a> {
     places: &'a Places,
     device: Device,
     saver: Saver<'a>,
-    /// Batches of an epoch, steps of all epochs, and where this run ends.
-    per_epoch: u64,
-    total: u64,
-    end: u64,
-    position: Position,
+    shelf: Shelf,
+    course: Course,
     optimizers: Optimizers<'a>,
     rate: f64,
     /// Copies of the stage's buffers from before the step.
@@ -61,17 +58,13 @@ pub(crate) struct Asked {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn epoch(&self) -> u64 {
-        self.position.epoch
-    }
-
-    pub(crate) fn batch(&self) -> u64 {
-        self.position.batch
+    pub(crate) fn position(&self) -> Position {
+        self.course.position()
     }
 
     /// Whether all steps of this run are done.
     pub(crate) fn done(&self) -> bool {
-        self.position.step >= self.end || self.position.epoch >= self.config.epochs
+        self.course.done()
     }
 
     pub(crate) fn optimizers(&mut self) -> &mut Optimizers<'a> {
@@ -88,13 +81,14 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn data_error(&self, problem: String) -> Error {
-        Error::Data { epoch: self.position.epoch, batch: self.position.batch, problem }
+        let Position { epoch, batch, .. } = self.position();
+        Error::Data { epoch, batch, problem }
     }
 
     /// Sets the learning rate and tells the step where it stands.
     pub(crate) fn begin_step<S: Stage>(&mut self, stage: &S) -> StepInfo {
-        let Position { step, epoch, batch } = self.position;
-        self.rate = self.config.rate(step, self.total);
+        let Position { step, epoch, batch, .. } = self.position();
+        self.rate = self.config.rate(step, self.course.total());
         self.optimizers.begin_step(self.rate);
         if self.places.spoilt_steps.contains(&step) {
             self.optimizers.spoil();
@@ -133,10 +127,15 @@ impl<'a> Session<'a> {
         }
         self.verdicts.push(info.step, left_out, S::items(batch))?;
         let images = S::images_per_batch(batch) * self.world.size();
-        let timing = Timing { lr: self.rate, seconds: elapsed.as_secs_f64(), images };
+        let timing = Timing {
+            lr: self.rate,
+            seconds: elapsed.as_secs_f64(),
+            images,
+            of_batches: self.course.in_epoch(),
+        };
         self.metrics.push(info, losses, self.optimizers.grad_norms(), &timing);
-        self.position.advance(self.per_epoch);
-        self.progress.step(self.position.step);
+        self.course.advance();
+        self.progress.step(self.position().step);
         Ok(())
     }
 
@@ -145,8 +144,8 @@ impl<'a> Session<'a> {
     pub(crate) fn checkpoint_due(&self) -> bool {
         let every = self.config.checkpoint_every;
         let due = match every {
-            0 => self.position.batch == 0,
-            every => self.position.step.is_multiple_of(every),
+            0 => self.position().batch == 0,
+            every => self.position().step.is_multiple_of(every),
         };
         due || self.done() || self.verdicts.counts().in_a_row >= self.config.max_bad_steps
     }
@@ -179,15 +178,15 @@ impl<'a> Session<'a> {
                 Some(path) => format!("the newest there is: {}", path.display()),
                 None => "there is none before it".into(),
             };
-            return Err(Error::Unsaved { step: self.position.step, problem, left });
+            return Err(Error::Unsaved { step: self.course.position().step, problem, left });
         }
         let losses = self.last.map(|line| line.losses).unwrap_or_default();
         Ok(Summary {
-            steps: self.position.step,
+            steps: self.course.position().step,
             resumed: self.resumed,
             bad_steps: self.verdicts.counts().total,
             stopped,
-            finished: self.position.epoch >= self.config.epochs,
+            finished: self.course.finished(),
             checkpoint: self.saved,
             losses: losses.into_iter().map(|(name, x)| (name.to_string(), x)).collect(),
         })

@@ -3,9 +3,9 @@
 use super::{Asked, Session};
 use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome};
 use crate::metrics::Line;
-use crate::resume::Position;
+use crate::position::Position;
 use crate::tensorboard::TensorBoard;
-use crate::{Error, Requests, Stage, StepInfo, Stop, agree, preview};
+use crate::{Config, Error, Requests, Stage, StepInfo, Stop, agree, preview};
 use c10d::Doing;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -56,7 +56,7 @@ impl Session<'_> {
         self.verdicts.settle()?;
         self.log(stage)?;
         self.metrics.sync()?;
-        let Position { step, epoch, batch } = self.position;
+        let Position { step, epoch, batch, dealt } = self.position();
         self.world.stands(step, Doing::Saving);
         let manifest = Manifest {
             format: FORMAT,
@@ -64,6 +64,7 @@ impl Session<'_> {
             step,
             epoch,
             batch,
+            dealt,
             world_size: self.world.size(),
             batch_size: self.config.batch_size,
             seed: self.config.seed,
@@ -79,7 +80,7 @@ impl Session<'_> {
         metadata.insert("fidelity".into(), manifest.fidelity.clone());
         let contents = Contents::gather(manifest, metadata, stage, &self.optimizers)?;
         for outcome in self.saver.start(contents)? {
-            self.note(outcome)?;
+            self.note(outcome);
         }
         self.pace.save_begins(began);
         if self.config.background_saves { Ok(()) } else { self.settle() }
@@ -93,7 +94,7 @@ impl Session<'_> {
         let mine = [requests.stop_asked(), late, requests.take_save(), self.saver.busy()];
         let [stop, late, save, busy] = agree::any(self.world, mine)?;
         if !busy && let Some(outcome) = self.saver.advance()? {
-            self.note(outcome)?;
+            self.note(outcome);
         }
         let stop = if stop { Some(Stop::Asked) } else { late.then_some(Stop::OutOfTime) };
         Ok(Asked { stop, save: save || stop.is_some() })
@@ -101,22 +102,29 @@ impl Session<'_> {
 
     /// Waits for a save that is under way.
     pub(crate) fn settle(&mut self) -> Result<(), Error> {
-        self.saver.settle()?.map_or(Ok(()), |outcome| self.note(outcome))
+        if let Some(outcome) = self.saver.settle()? {
+            self.note(outcome);
+        }
+        Ok(())
     }
 
     /// A disk that fails does not end the run: it may have room again at the next save.
-    fn note(&mut self, outcome: Outcome) -> Result<(), Error> {
+    fn note(&mut self, outcome: Outcome) {
         self.pace.save_ends(Instant::now());
         match outcome {
-            Outcome::Saved(path) => {
-                let kept = match self.world.is_main() {
-                    true => self.saver.shelf().keep(self.config.keep_checkpoints),
-                    false => Ok(()),
-                };
-                agree::all_ok(self.world, "delete old checkpoints", kept)?;
+            Outcome::Saved { step, path } => {
+                self.shelf.trust(step);
+                let Config { keep_checkpoints, keep_every, .. } = *self.config;
+                if self.world.is_main()
+                    && let Err(error) = self.shelf.keep(keep_checkpoints, keep_every)
+                {
+                    tracing::error!("{error}: old checkpoints stay; the run goes on");
+                }
                 self.progress.say(&format!("saved {}", path.display()));
-                if self.world.is_main() {
-                    self.world.note_progress(&path.display().to_string())?;
+                if self.world.is_main()
+                    && let Err(error) = self.world.note_progress(&path.display().to_string())
+                {
+                    tracing::warn!("{error}: the launcher does not know of this checkpoint");
                 }
                 self.unsaved = None;
                 self.saved = Some(path);
@@ -126,7 +134,6 @@ impl Session<'_> {
                 self.unsaved = Some(error.to_string());
             }
         }
-        Ok(())
     }
 }
 

@@ -5,8 +5,9 @@ use crate::checkpoint::{self, BadSteps, Checkpoint, Saver, Shelf};
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
+use crate::position::{Course, Position};
 use crate::progress::Progress;
-use crate::resume::{self, Position};
+use crate::resume;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
@@ -20,13 +21,13 @@ use tch::{Device, Tensor};
 impl<'a> Session<'a> {
     pub(crate) fn start<S: Stage>(
         stage: &S,
-        per_epoch: u64,
+        batches_after: impl Fn(u64) -> u64,
         config: &'a Config,
         world: &'a World,
         places: &'a Places,
     ) -> Result<Self, Error> {
         config.validate()?;
-        if per_epoch == 0 {
+        if batches_after(0) == 0 {
             let problem =
                 "an epoch has no batches: too few images for this batch size and number of ranks";
             return Err(Error::Data { epoch: 0, batch: 0, problem: problem.into() });
@@ -40,11 +41,6 @@ impl<'a> Session<'a> {
         check_state(stage)?;
         let mut optimizers = Optimizers::new(world, stage.groups(), config.clip_grad_norm)?;
         let device = optimizers.device();
-        let total = config.epochs.saturating_mul(per_epoch);
-        let end = places.max_steps.map_or(total, |steps| steps.min(total));
-        let silent = !world.is_main();
-        let progress = Progress::new(name, config.epochs, per_epoch, end, silent);
-
         let trace = places.run_dir.join(format!("trace/{name}_rank_{}.json", world.rank()));
         let trace = Trace::new(trace, places.profile);
 
@@ -65,14 +61,17 @@ impl<'a> Session<'a> {
         share_from_main(stage, world, device)?;
         optimizers.begin_step(0.0);
         let (position, bad) = match &found {
-            Some(found) => resumed_at(found, config, world, per_epoch, &progress),
+            Some(found) => resumed_at(found, config, world),
             None => Default::default(),
         };
+        let course = Course::new(position, batches_after, config.epochs, places.max_steps);
+        let progress = Progress::new(name, config.epochs, course.end(), !world.is_main());
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
+        let mut shelf = Shelf::new(folder.clone());
         let bytes = [stage.state(), optimizers.state()].iter().map(checkpoint::bytes).sum();
         let prepared = match world.is_main() {
-            true => prepare(places, name, &folder, resumed, &progress)
+            true => prepare(places, name, &shelf, resumed, &progress)
                 .and_then(|()| checkpoint::check_space(&folder, bytes)),
             false => Ok(()),
         };
@@ -85,17 +84,20 @@ impl<'a> Session<'a> {
         };
         let board = agree::all_ok(world, "open the run's event file", board)?;
         let in_folder = |found: &Checkpoint| found.path().parent() == Some(&folder);
-        let saved = found.filter(in_folder).map(|found| found.path().to_path_buf());
+        let saved = found.filter(in_folder);
+        if let Some(found) = &saved {
+            // It has been verified.
+            shelf.trust(found.manifest().step);
+        }
+        let saved = saved.map(|found| found.path().to_path_buf());
         Ok(Self {
             config,
             world,
             places,
             device,
             saver: Saver::new(folder, world),
-            per_epoch,
-            total,
-            end,
-            position,
+            shelf,
+            course,
             optimizers,
             rate: 0.0,
             buffers: Vec::new(),
@@ -136,23 +138,24 @@ fn share_from_main<S: Stage>(stage: &S, world: &World, device: Device) -> Result
     Ok(world.broadcast_all(&state, 0)?)
 }
 
-fn resumed_at(
-    found: &Checkpoint,
-    config: &Config,
-    world: &World,
-    per_epoch: u64,
-    progress: &Progress,
-) -> (Position, BadSteps) {
+fn resumed_at(found: &Checkpoint, config: &Config, world: &World) -> (Position, BadSteps) {
     let manifest = found.manifest();
-    let (position, changes) = Position::resumed(manifest, config, world.size(), per_epoch);
-    let Position { step, epoch, batch } = position;
+    let (position, changes) = Position::resumed(manifest, config, world.size());
+    let Position { step, epoch, batch, dealt } = position;
     let path = found.path().display();
-    progress.say(&format!("resuming {path} at step {step} (epoch {epoch}, batch {batch})"));
-    if !changes.is_empty() {
-        progress.say(&format!(
-            "{}: the run goes on from the same step, but will not be bitwise equal to an undisturbed one",
+    if world.is_main() {
+        tracing::info!("resuming {path} at step {step} (epoch {epoch}, batch {batch})");
+    }
+    if world.is_main() && !changes.is_empty() {
+        let rest = match dealt {
+            0 => String::new(),
+            dealt => format!(" and item {dealt} of the epoch"),
+        };
+        tracing::info!(
+            "{}: the run goes on from the same step{rest}, but will not be bitwise equal to an \
+             undisturbed one",
             changes.join(", ")
-        ));
+        );
     }
     (position, manifest.bad_steps)
 }
@@ -167,7 +170,7 @@ fn lock(places: &Places, checkpoints: &Path) -> Result<Vec<Lock>, Error> {
 fn prepare(
     places: &Places,
     stage: &str,
-    folder: &Path,
+    shelf: &Shelf,
     step: Option<u64>,
     progress: &Progress,
 ) -> Result<(), Error> {
@@ -179,7 +182,7 @@ fn prepare(
     table.insert(stage.into(), toml::Value::Table(places.configuration.clone()));
     let text = format!("# Resolved configuration of this run, one table per stage.\n{table}");
     fs::write(&path, text).map_err(Error::file("write", &path))?;
-    if let Some(aside) = Shelf(folder).prepare(step)? {
+    if let Some(aside) = shelf.prepare(step)? {
         let aside = aside.display();
         progress.say(&format!("later checkpoints of an earlier run were moved to {aside}"));
     }

@@ -9,5 +9,6 @@ mod ranks;
 mod refusals;
 mod requests;
 mod resume;
+mod retention;
 mod saving;
 mod toy;

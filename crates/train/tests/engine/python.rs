@@ -54,7 +54,7 @@ fn pythons_safetensors_reads_a_checkpoint() {
         "model.safetensors running float32 [3]",
         "optimizer.safetensors d.D.bias.exp_avg_sq float32 [1]",
         "optimizer.safetensors g.G.weight.step float32 []",
-        "rank_0000.safetensors sampler.step_epoch_batch int64 [3]",
+        "rank_0000.safetensors sampler.step_epoch_batch_dealt int64 [4]",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
     }

@@ -21,11 +21,12 @@ fn as_rank(world: &World, folder: &Path, max_steps: u64) -> Result<Summary, Erro
     let mut data = Data {
         rank: world.rank() as u64,
         world_size: world.size() as u64,
+        batch_size: 2,
         poisoned: if poison { 1..2 } else { 0..0 },
-        ..Data::solo(4, 2)
+        ..Data::solo(4, 4)
     };
     // Rank 1 starts from something else, and must get rank 0's parameters.
-    let mut toy = Toy::new(4);
+    let mut toy = Toy { seen: Some(folder.join("items")), ..Toy::new(4) };
     if world.rank() == 1 {
         use train::Stage;
         for (_, tensor) in toy.state() {
@@ -145,4 +146,36 @@ fn what_one_rank_meets_or_is_asked_is_everyones() {
     two_ranks(folder.path(), 3, &["TOY_SAVE"]);
     let there = |step| checkpoint(folder.path(), step).join("manifest.json").exists();
     assert_eq!([1, 2, 3].map(there), [false, true, true]);
+}
+
+/// Two ranks of batch 2, then one of batch 3, then two again, all within an epoch of 16 items.
+#[test]
+fn other_ranks_go_on_with_the_items_that_are_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    two_ranks(folder, 2, &[]);
+    let three = Config { batch_size: 3, ..base() };
+    let mut toy = Toy { seen: Some(folder.join("items")), ..Toy::new(4) };
+    let mut data = Data { batch_size: 3, ..Data::solo(4, 4) };
+    let summary = train_on(&mut data, &mut toy, &three, &places(folder, 3)).unwrap();
+    assert_eq!((summary.resumed, summary.steps), (Some(2), 3));
+    two_ranks(folder, 99, &[]);
+
+    let text = std::fs::read_to_string(folder.join("items")).unwrap();
+    let mut seen: Vec<&str> = text.lines().collect();
+    seen.sort_unstable();
+    let all = seen.len();
+    seen.dedup();
+    assert_eq!(seen.len(), all, "an item came twice: {text}");
+    // 8 items, 3, and 4 of the 5 that were left: one for each rank is wanted.
+    for (epoch, items) in [(0, 15), (1, 16), (2, 16)] {
+        let of_epoch = |line: &&&str| line.starts_with(&format!("epoch {epoch} "));
+        assert_eq!(seen.iter().filter(of_epoch).count(), items, "epoch {epoch}: {text}");
+    }
+    // Its third step and its fourth end that epoch; the others have four each.
+    let lines = metrics(folder);
+    let at = |step: usize| (lines[step]["epoch"].as_u64(), lines[step]["batch"].as_u64());
+    assert_eq!([2, 3, 4].map(at), [(0, 0), (0, 0), (1, 0)].map(|(e, b)| (Some(e), Some(b))));
+    let manifest = train::checkpoint::find(folder, "toy").unwrap().manifest().clone();
+    assert_eq!((manifest.step, manifest.epoch, manifest.dealt), (12, 3, 0));
 }

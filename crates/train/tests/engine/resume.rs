@@ -2,7 +2,7 @@
 
 use crate::events::{read, reproducible};
 use crate::toy::*;
-use train::{Config, Resume};
+use train::Config;
 
 #[test]
 fn interrupted_runs_end_bitwise_equal() {
@@ -76,27 +76,4 @@ fn what_a_run_leaves_behind() {
     // Nothing left to do.
     assert_eq!(train(folder.path(), &config, 100).unwrap().steps, 12);
     assert_eq!(metrics(folder.path()), lines);
-}
-
-#[test]
-fn the_newest_are_kept_and_a_new_run_sets_the_old_aside() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = Config { checkpoint_every: 1, keep_checkpoints: 2, ..config() };
-    train(folder.path(), &config, 5).unwrap();
-    let kept = |steps: std::ops::RangeInclusive<u64>| {
-        steps.filter(|step| checkpoint(folder.path(), *step).exists()).collect::<Vec<_>>()
-    };
-    assert_eq!(kept(0..=6), [4, 5]);
-
-    let places = train::Places { resume: Resume::None, ..places(folder.path(), 2) };
-    let mut toy = Toy { noise: true, ..Toy::new(4) };
-    assert_eq!(train_toy(&mut toy, &config, &places).unwrap().resumed, None);
-    assert_eq!(kept(0..=6), [1, 2]);
-    assert!(folder.path().join("checkpoints_TOY/earlier_01/step_00000005/manifest.json").exists());
-    assert_eq!(metrics(folder.path()).len(), 2);
-
-    // From an explicit, older one: the later one is of a future that is given up.
-    let places = train::Places { resume: Resume::Path(checkpoint(folder.path(), 1)), ..places };
-    assert_eq!(train_toy(&mut toy, &config, &places).unwrap().resumed, Some(1));
-    assert!(folder.path().join("checkpoints_TOY/earlier_02/step_00000002/manifest.json").exists());
 }

@@ -2,6 +2,8 @@
 
 use c10d::World;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ pub(crate) struct Toy {
     pub(crate) name: &'static str,
     /// Whether steps draw from libtorch's default generator.
     pub(crate) noise: bool,
+    /// A file to write the epoch and the items of each step to.
+    pub(crate) seen: Option<PathBuf>,
     pub(crate) requests: Requests,
     /// From when its turn comes: tests that draw from the default generator take turns.
     pub(crate) time: Option<Duration>,
@@ -41,6 +45,7 @@ impl Toy {
         Self {
             name: "toy",
             noise: false,
+            seen: None,
             requests: Requests::new(),
             time: None,
             at_step: None,
@@ -110,6 +115,12 @@ impl Stage for Toy {
         if let Some(at_step) = &self.at_step {
             at_step(info.step);
         }
+        if let Some(path) = &self.seen {
+            let mut file = File::options().create(true).append(true).open(path)?;
+            let line = |name| format!("epoch {} {name}\n", info.epoch);
+            // At once, as other ranks write as well.
+            file.write_all(batch.names.iter().map(line).collect::<String>().as_bytes())?;
+        }
         let [weight, bias] = &self.generator;
         let mut y = optim.record("g", || batch.x.matmul(weight) + bias);
         assert!(y.requires_grad() && !weight.requires_grad());
@@ -159,9 +170,10 @@ impl Stage for Toy {
     }
 }
 
-/// Batch k of rank r: items (k·b + j)·w + r of the epoch.
+/// Batch k of rank r: items (k·b + j)·w + r of the epoch, or of what is left of it.
 pub(crate) struct Data {
-    pub(crate) per_epoch: u64,
+    /// Of an epoch.
+    pub(crate) items: u64,
     pub(crate) batch_size: u64,
     pub(crate) rank: u64,
     pub(crate) world_size: u64,
@@ -171,19 +183,24 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) fn solo(per_epoch: u64, batch_size: u64) -> Self {
-        Self { per_epoch, batch_size, rank: 0, world_size: 1, poisoned: 0..0 }
+        let items = per_epoch * batch_size;
+        Self { items, batch_size, rank: 0, world_size: 1, poisoned: 0..0 }
     }
 
-    fn batch(&self, epoch: u64, k: u64) -> Batch {
-        let items =
-            (0..self.batch_size).map(|j| (k * self.batch_size + j) * self.world_size + self.rank);
-        let items: Vec<u64> = items.collect();
+    /// Items that each rank gets after `dealt` of them.
+    fn share(&self, dealt: u64) -> u64 {
+        self.items.saturating_sub(dealt) / self.world_size
+    }
+
+    fn batch(&self, epoch: u64, dealt: u64, k: u64) -> Batch {
+        let mine = k * self.batch_size..self.share(dealt).min((k + 1) * self.batch_size);
+        let items: Vec<u64> = mine.map(|n| dealt + n * self.world_size + self.rank).collect();
         let draw = |shape: i64, stream: u64| {
             let one = |item: &u64| parameter(&[shape], mix(mix(epoch, *item), stream));
             Tensor::stack(&items.iter().map(one).collect::<Vec<_>>(), 0)
         };
         let mut x = draw(4, 0);
-        if self.poisoned.contains(&(epoch * self.per_epoch + k)) {
+        if self.poisoned.contains(&(epoch * self.batches_after(0) + k)) {
             x *= f64::NAN;
         }
         let names = items.iter().map(|item| format!("item {item}")).collect();
@@ -194,12 +211,18 @@ impl Data {
 impl Source for Data {
     type Batch = Batch;
 
-    fn batches_per_epoch(&self) -> u64 {
-        self.per_epoch
+    fn batches_after(&self, dealt: u64) -> u64 {
+        self.share(dealt).div_ceil(self.batch_size)
     }
 
-    fn epoch<'a>(&'a mut self, epoch: u64, first: u64) -> Result<Batches<'a, Batch>, BoxError> {
-        Ok(Box::new((first..self.per_epoch).map(move |k| Ok(self.batch(epoch, k)))))
+    fn epoch<'a>(
+        &'a mut self,
+        epoch: u64,
+        dealt: u64,
+        first: u64,
+    ) -> Result<Batches<'a, Batch>, BoxError> {
+        let batches = first..self.batches_after(dealt);
+        Ok(Box::new(batches.map(move |k| Ok(self.batch(epoch, dealt, k)))))
     }
 }
 

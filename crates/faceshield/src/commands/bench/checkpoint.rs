@@ -83,6 +83,7 @@ fn measure<S: Stage>(stage: &S, args: &Checkpoint, common: &Common) -> anyhow::R
             step: 0,
             epoch: 0,
             batch: 0,
+            dealt: 0,
             world_size: 1,
             batch_size: engine.batch_size,
             seed: engine.seed,
