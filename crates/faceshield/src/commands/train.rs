@@ -1,16 +1,17 @@
 //! `faceshield train`: statistics, stage I, stage II.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use c10d::World;
-use faces::Index;
 use train::{Places, Resume, Stage, Summary};
 
 use crate::failure::{Stopped, misuse};
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
+use crate::training::data::DataSet;
 use crate::training::{Setting, data, stages, statistics};
 
 /// What every kind of training says below its options.
@@ -101,6 +102,11 @@ pub(crate) struct Args {
     )]
     profile: u64,
 
+    /// Stop when more than this share of the images, 0 to 1, is bad: unreadable, vanished or
+    /// changed since they were indexed [default: 0.01, and never for a single one]
+    #[arg(long, value_name = "SHARE", overrides_with = "max_bad_images")]
+    max_bad_images: Option<f64>,
+
     /// Make the last rank's losses NaN in this step of each stage (repeatable): scripts/chaos.sh
     #[arg(long, value_name = "STEP", hide = true)]
     spoil_step: Vec<u64>,
@@ -139,6 +145,9 @@ impl<'a> Plan<'a> {
             if let Some(value) = value {
                 layers.flag(flag, key, value);
             }
+        }
+        if let Some(share) = args.max_bad_images {
+            layers.flag("--max-bad-images", "max_bad_images", share);
         }
         // Both, also where one is trained: a misspelt key of the other is a mistake as well.
         let options = (resolve(&layers, "fse")?, resolve(&layers, "irc")?);
@@ -218,27 +227,40 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 
 /// Trains every stage of the plan.
 fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<()> {
-    let index = data::index(first, setting)?;
+    let list = bad_list(plan, setting)?;
+    let images = DataSet::open(first, setting, Some(&list))?;
     let mut summaries = Vec::new();
     if let Some(options) = &plan.fse {
-        summaries.push(("stage I", train_fse(plan, options, &index, setting)?));
+        summaries.push(("stage I", train_fse(plan, options, &images, setting)?));
     }
     if let Some(options) = &plan.irc {
         // Stage II may read other images than stage I.
         let same = options.common.data.data == first.data.data;
-        let index = if same { index } else { data::index(&options.common, setting)? };
-        summaries.push(("stage II", train_irc(plan, options, &index, setting)?));
+        let images =
+            if same { images } else { DataSet::open(&options.common, setting, Some(&list))? };
+        summaries.push(("stage II", train_irc(plan, options, &images, setting)?));
     }
     if setting.world.is_main() { report(plan, &summaries) } else { Ok(()) }
+}
+
+/// The file in which this rank lists the bad images it meets; an earlier run's is removed.
+fn bad_list(plan: &Plan<'_>, setting: &Setting) -> anyhow::Result<PathBuf> {
+    let list = plan.run_dir.join(format!("bad_images_rank_{}.txt", setting.world.rank()));
+    match std::fs::remove_file(&list) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", list.display()))
+        }
+        _ => Ok(list),
+    }
 }
 
 fn train_fse(
     plan: &Plan<'_>,
     options: &FseOptions,
-    index: &Arc<Index>,
+    images: &DataSet,
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
-    let faces = data::faces(&options.common, index)?;
+    let faces = images.faces(&options.common)?;
     let encoder = stages::encoder(&options.common, setting.device)?;
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
@@ -252,10 +274,10 @@ fn train_fse(
 fn train_irc(
     plan: &Plan<'_>,
     options: &IrcOptions,
-    index: &Arc<Index>,
+    images: &DataSet,
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
-    let faces = data::faces(&options.common, index)?;
+    let faces = images.faces(&options.common)?;
     let (extractor, found) =
         stages::trained_extractor(options, &plan.args.checkpoint_dir, setting.device)?;
     if setting.world.is_main() {
@@ -284,8 +306,9 @@ where
     let Setting { world, requests, .. } = setting;
     let (engine, places) = (&options.common().engine, plan.places(options, world)?);
     let name = stage.name();
-    let summary = train::run(&mut stage, &mut pairs, engine, world, &places, requests)?;
-    pairs.report_bad_files();
+    let outcome = train::run(&mut stage, &mut pairs, engine, world, &places, requests);
+    pairs.report_bad_images();
+    let summary = outcome?;
     if let Some(stop) = summary.stopped {
         let at = match &summary.checkpoint {
             Some(path) => {
