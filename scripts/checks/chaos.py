@@ -79,7 +79,7 @@ class Run:
             time.sleep(0.01)
 
     def wait_for_step(self, since):
-        self.wait_for(r" step \d+: ", since)
+        self.wait_for(r"epoch \d+/\d+ batch \d+/\d+ step \d+: ", since)
 
     def saving(self):
         """Whether a checkpoint is being written."""
@@ -139,6 +139,7 @@ def fill_disk(run):
     begin = time.monotonic()
     resource.prlimit(run.ranks()[0], resource.RLIMIT_FSIZE, (hard, hard))
     run.wait_for(r"saved \S*step_", since)
+    run.wait_for_step(since)
     return time.monotonic() - begin
 
 
@@ -280,10 +281,10 @@ def plan(chance, short):
 def disturb(run, faults, chance, table):
     note = lambda fault, seconds: table.setdefault(fault, []).append(seconds)  # noqa: E731
     note("a rank that never joins", never_join(run))
-    since = 0
     run.start()
+    run.wait_for_step(0)
+    # Every fault ends with a step after it.
     for fault in faults:
-        run.wait_for_step(since)
         if fault == "kill":
             note("SIGKILL at a random moment", kill(run, chance, while_saving=False))
         elif fault == "kill while saving":
@@ -294,10 +295,8 @@ def disturb(run, faults, chance, table):
             note("full disk", fill_disk(run))
         else:
             note("SIGTERM", terminate(run))
-            # Before the first checkpoint there is none to go back to.
             note("corrupted newest checkpoint",
                  corrupt(run, len(table.get("corrupted newest checkpoint", []))))  # fmt: skip
-        since = 0
     code = run.launcher.wait(4 * PATIENCE)
     if code != 0:
         raise Failure(f"the run ended with exit code {code}")
@@ -329,8 +328,9 @@ def main():
     disturbed = Run(args.faceshield, folder / "disturbed", faces, steps)
     try:
         disturb(disturbed, plan(chance, args.short), chance, table)
-        if "10 unreadable files left out" not in disturbed.said():
-            raise Failure("the ten bad images were not reported")
+        named = set(re.findall(r"bad_\d\.\w+", disturbed.said()))
+        if len(named) != 10:
+            raise Failure(f"of the ten bad images these were reported: {sorted(named)}")
         count = compare(alone, disturbed)
         left_behind(disturbed)
     except Failure as failure:

@@ -7,7 +7,7 @@ use c10d::{Report, Roll};
 use rustix::process::Signal;
 
 use super::machines::Machines;
-use super::ranks::{POLL, Rank, Ranks};
+use super::ranks::{POLL, Ranks};
 use super::signals::{Request, Requests};
 
 /// How often the store is asked what the ranks say.
@@ -97,6 +97,11 @@ impl Attempt<'_> {
                     }
                 }
             }
+            // They stop together, except that one that was just starting goes on waiting for
+            // another that a signal has ended before it could listen.
+            if kill_at.is_none() && self.ranks.iter().any(|rank| self.ranks.stopped(rank)) {
+                kill_at = Some(Instant::now() + self.grace);
+            }
             if kill_at.is_some_and(|time| Instant::now() >= time) {
                 let seconds = self.grace.as_secs();
                 tracing::warn!("ranks did not end within {seconds} s: killing them");
@@ -114,7 +119,7 @@ impl Attempt<'_> {
             ));
         }
         let failed = found.map_or_else(|| self.failure(), |found| Ok(Some(found)))?;
-        Ok(failed.unwrap_or_else(|| match self.ranks.iter().any(Rank::stopped) {
+        Ok(failed.unwrap_or_else(|| match self.ranks.iter().any(|rank| self.ranks.stopped(rank)) {
             true => Outcome::Stopped(requests.asked().unwrap_or_else(|| {
                 "stopped before the end, see above: run the same command to go on".to_owned()
             })),

@@ -38,6 +38,8 @@ pub(super) struct Rank {
 /// The ranks of this machine. Dropped, it ends those that still run.
 pub(super) struct Ranks {
     ranks: Vec<Rank>,
+    /// They have been told to stop.
+    told: bool,
 }
 
 impl Ranks {
@@ -54,7 +56,7 @@ impl Ranks {
         log_dir: &Path,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot tell where this program lies")?;
-        let mut this = Self { ranks: Vec::new() };
+        let mut this = Self { ranks: Vec::new(), told: false };
         for local_rank in 0..settings.local_size {
             let rank = settings.rank(local_rank);
             let log = log_dir.join(format!("rank_{rank}.log"));
@@ -110,7 +112,7 @@ impl Ranks {
     /// after, some before it is quite gone: one that a signal ended is named first, then
     /// the one whose log ended first.
     pub(super) fn first_failure(&mut self) -> Option<&Rank> {
-        if !self.ranks.iter().any(Rank::failed) {
+        if !self.ranks.iter().any(|rank| self.failed(rank)) {
             return None;
         }
         let deadline = Instant::now() + SETTLE;
@@ -119,14 +121,28 @@ impl Ranks {
         }
         let ended =
             |rank: &Rank| -> Option<SystemTime> { rank.log.metadata().ok()?.modified().ok() };
-        let failed = self.ranks.iter().filter(|rank| rank.failed());
+        let failed = self.ranks.iter().filter(|rank| self.failed(rank));
         failed.min_by_key(|rank| (rank.ended_by().is_none(), ended(rank)))
     }
 
-    pub(super) fn signal_all(&self, signal: Signal) {
+    pub(super) fn signal_all(&mut self, signal: Signal) {
+        self.told |= [Signal::INT, Signal::TERM].contains(&signal);
         for rank in self.iter() {
             rank.signal(signal);
         }
+    }
+
+    /// Whether a rank has ended before its work was done, ready to go on: with the exit code
+    /// for that, or told to stop before it could listen.
+    pub(super) fn stopped(&self, rank: &Rank) -> bool {
+        let code = rank.status.and_then(|status| status.code());
+        let early = self.told && matches!(rank.ended_by(), Some("SIGINT" | "SIGTERM"));
+        early || code == Some(TO_BE_CONTINUED.into())
+    }
+
+    /// Whether a rank has ended, and neither well nor stopped.
+    fn failed(&self, rank: &Rank) -> bool {
+        rank.status.is_some_and(|status| !status.success()) && !self.stopped(rank)
     }
 }
 
@@ -141,16 +157,6 @@ impl Drop for Ranks {
 }
 
 impl Rank {
-    /// Whether it has ended, and neither well nor because it was asked to stop.
-    fn failed(&self) -> bool {
-        self.status.is_some_and(|status| !status.success() && !self.stopped())
-    }
-
-    /// Whether it has ended before its work was done, ready to go on.
-    pub(super) fn stopped(&self) -> bool {
-        self.status.and_then(|status| status.code()) == Some(TO_BE_CONTINUED.into())
-    }
-
     /// The signal that ended it, if one did.
     pub(super) fn ended_by(&self) -> Option<&'static str> {
         self.status?.signal().map(|number| {
