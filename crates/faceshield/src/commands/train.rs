@@ -92,6 +92,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = count(), overrides_with = "max_bad_steps")]
     max_bad_steps: Option<i64>,
 
+    /// Give a rank up that has not answered for so long [key: timeout_seconds, default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = count(), overrides_with = "timeout")]
+    timeout: Option<i64>,
+
     /// Record N steps of each stage, from its second on, as Chrome traces in RUN_DIR/trace
     #[arg(
         long,
@@ -141,6 +145,7 @@ impl<'a> Plan<'a> {
             ("--keep", "keep_checkpoints", args.keep),
             ("--keep-every", "keep_every", args.keep_every),
             ("--max-bad-steps", "max_bad_steps", args.max_bad_steps),
+            ("--timeout", "timeout_seconds", args.timeout),
         ] {
             if let Some(value) = value {
                 layers.flag(flag, key, value);

@@ -52,6 +52,17 @@ impl<'a> Machines<'a> {
         self.settings.machine == 0
     }
 
+    /// Tells the others that an attempt begins here.
+    pub(super) fn begin(&self, attempt: u32) -> anyhow::Result<()> {
+        if self.alone() {
+            return Ok(());
+        }
+        Ok(self
+            .settings
+            .store
+            .set(&key(attempt, &format!("began/{}", self.settings.machine)), "")?)
+    }
+
     /// Tells the others that an attempt has failed here, or that it is to stop.
     pub(super) fn announce(&self, attempt: u32, outcome: &Outcome) -> anyhow::Result<()> {
         if self.alone() || matches!(outcome, Outcome::Done) {
@@ -182,10 +193,16 @@ impl<'a> Machines<'a> {
         }
     }
 
-    /// Machine 0: until every machine's ranks have ended, or that takes too long.
+    /// Machine 0: until the ranks of every machine that has begun have ended, or that takes too
+    /// long.
     fn wait_for_others(&self, attempt: u32) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.grace + PATIENCE;
         for machine in 1..self.settings.machines {
+            let began = key(attempt, &format!("began/{machine}"));
+            if self.settings.store.get(&began)?.is_none() {
+                tracing::warn!("machine {machine} has not come");
+                continue;
+            }
             let key = key(attempt, &format!("ended/{machine}"));
             while self.settings.store.get(&key)?.is_none() {
                 if Instant::now() > deadline {

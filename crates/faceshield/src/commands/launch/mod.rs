@@ -101,6 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut restarts = restarts::Restarts::new(args.max_restarts);
     let mut number = machines.first_attempt()?;
     loop {
+        machines.begin(number)?;
         let attempt = Attempt {
             number,
             ranks: ranks::Ranks::start(&settings, number, &args.command, &log_dir)?,
