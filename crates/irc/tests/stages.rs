@@ -292,13 +292,16 @@ fn a_checkpoints_state_paints_faces() {
         let lengths = view.identity.square().sum_dim_intlist([1i64].as_slice(), false, None);
         assert!(f64::try_from((lengths - 1.0).abs().max()).unwrap() < 1e-5);
         let other = protector.paint(&view, &view.identity.flip([0])).unwrap();
-        assert!(!other.equal(&painted));
+        let largest = |gap: Tensor| f64::try_from(gap.abs().max()).unwrap();
+        let moved = largest(&other - &painted);
+        assert!(moved > 0.0);
         if fidelity == Fidelity::Corrected {
             // The published noise is made of the other faces of the batch.
             let alone = protector.see(&faces.narrow(0, 1, 1), vec![2]).unwrap();
             let alone = protector.paint(&alone, &alone.identity).unwrap();
-            let gap = (alone.get(0) - painted.get(1)).abs().max();
-            assert!(f64::try_from(gap).unwrap() < 1e-4);
+            // Only rounding, small against what another identity changes.
+            let gap = largest(alone.get(0) - painted.get(1));
+            assert!(gap < 0.01 * moved, "{gap} against {moved}");
         }
         let mut short = state;
         let name = short.keys().find(|name| name.starts_with("G.")).unwrap().clone();
