@@ -215,7 +215,17 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         let index = if same { index } else { data::index(&options.common, &setting)? };
         summaries.push(("stage II", train_irc(&plan, options, &index, &setting)?));
     }
-    if setting.world.is_main() { report(&plan, &summaries) } else { Ok(()) }
+    if setting.world.is_main() {
+        report(&plan, &summaries)?;
+    }
+    match summaries.iter().map(|(_, summary)| summary.lost).sum() {
+        0 => Ok(()),
+        lost => Err(anyhow::anyhow!(
+            "training is done and saved, but {lost} records of its log could not be written into \
+             {}: see the disk's errors above",
+            plan.run_dir.display()
+        )),
+    }
 }
 
 fn train_fse(
