@@ -48,7 +48,16 @@ pub(crate) struct Spike {
 impl fmt::Display for Spike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { step, name, value, mean, deviation } = self;
-        write!(f, "step {step}: {name} is {value:.4}, usually {mean:.4} ± {deviation:.4}")
+        let [value, mean, deviation] = [value, mean, deviation].map(|x| number(*x));
+        write!(f, "step {step}: {name} is {value}, usually {mean} ± {deviation}")
+    }
+}
+
+/// Four digits after the point, or of all where that would show too few.
+fn number(x: f64) -> String {
+    match x.abs() {
+        size if size == 0.0 || (0.01..1e6).contains(&size) => format!("{x:.4}"),
+        _ => format!("{x:.3e}"),
     }
 }
 
@@ -151,8 +160,8 @@ mod tests {
         // A new level becomes usual.
         let level = told(&mut fresh(6.0), 0..1000, |step, x| if step < 400 { x } else { x + 2.0 });
         assert!(!level.is_empty() && level.len() < 40 && level[0] == 400, "{level:?}");
-        let spike = Spike { step: 3, name: "G_loss", value: 9.0, mean: 1.5, deviation: 0.25 };
-        assert_eq!(spike.to_string(), "step 3: G_loss is 9.0000, usually 1.5000 ± 0.2500");
+        let spike = Spike { step: 3, name: "G_loss", value: 9.0, mean: -1.5, deviation: 0.00025 };
+        assert_eq!(spike.to_string(), "step 3: G_loss is 9.0000, usually -1.5000 ± 2.500e-4");
     }
 
     #[test]
