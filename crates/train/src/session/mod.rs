@@ -169,7 +169,10 @@ impl<'a> Session<'a> {
             step,
             count,
             groups: groups.join(", "),
-            saved: self.saved.as_ref().map_or("none".into(), |path| path.display().to_string()),
+            saved: match &self.saved {
+                Some(path) => path.display().to_string(),
+                None => "the beginning".into(),
+            },
         })
     }
 

@@ -104,7 +104,9 @@ impl Session<'_> {
         for outcome in self.saver.start(contents)? {
             self.note(outcome);
         }
-        self.pace.save_begins(began);
+        if self.saver.saving().is_some() {
+            self.pace.save_begins(began);
+        }
         if self.config.background_saves { Ok(()) } else { self.settle() }
     }
 

@@ -87,19 +87,19 @@ impl<'a> Session<'a> {
             false => Ok(None),
         };
         let board = agree::all_ok(world, "open the run's event file", board)?;
-        let in_folder = |found: &Checkpoint| found.path().parent() == Some(&folder);
-        let saved = found.filter(in_folder);
-        if let Some(found) = &saved {
+        let saver = Saver::new(folder, world);
+        let own = |step: &u64| found.as_ref().is_some_and(|found| is(found, &saver.path(*step)));
+        let saved = resumed.filter(own).map(|step| {
             // It has been verified.
-            shelf.trust(found.manifest().step);
-        }
-        let saved = saved.map(|found| found.path().to_path_buf());
+            shelf.trust(step);
+            saver.path(step)
+        });
         Ok(Self {
             config,
             world,
             places,
             device,
-            saver: Saver::new(folder, world),
+            saver,
             shelf,
             course,
             optimizers,
@@ -165,6 +165,12 @@ fn resumed_at(found: &Checkpoint, config: &Config, world: &World) -> (Position, 
         );
     }
     (position, manifest.bad_steps)
+}
+
+/// Whether a checkpoint lies at `path`, however its own path was written.
+fn is(checkpoint: &Checkpoint, path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(checkpoint.path()).is_some_and(|own| real(path) == Some(own))
 }
 
 /// Rank 0: the folders that the run writes into are its own from here on.
