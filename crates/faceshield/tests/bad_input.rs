@@ -32,11 +32,38 @@ fn command_lines_and_settings() {
     fails("train fse --preset demo --set image_size=300", &["image_size = 300", "256, 512"]);
     fails("train fse --preset demo --data faces --set device=cuda:99", &["cuda:99"]);
     fails("train fse --preset demo --config no.toml", &["no.toml"]);
+    fails("train fse --preset demo --max-hours 0", &["--max-hours", "positive number of hours"]);
+    fails("train fse --preset demo --set spike_deviations=-1", &["spike_deviations"]);
+    fails("train fse --preset demo --max-bad-steps 0", &["max_bad_steps must be at least 1"]);
     fails("train all --preset demo --resume step_1", &["--resume PATH", "train fse"]);
     fails("launch -- train fsee", &["unrecognized subcommand 'fsee'"]);
     fails("launch -- train fse --preset dmo", &["no preset `dmo`"]);
     fails("launch --nnodes 2 -- doctor", &["--master-addr"]);
     fails("weights convert a.pth b.txt", &[".safetensors or .pth"]);
+}
+
+/// Files stand where folders should be: what cannot be written looks like that to root, too.
+#[test]
+fn disks() {
+    let place = Place::new();
+    place.faces(2, 1);
+    std::fs::write(place.path("file"), "").unwrap();
+    let train = format!("train fse {} --data faces --max-steps 3", TINY.join(" "));
+    let expected = ["cannot use file", "can be written, or choose another --run-dir"];
+    fails(&place, &format!("{train} --run-dir file"), 1, &expected);
+    let expected = ["cannot use file/checkpoints_FSE", "another --checkpoint-dir"];
+    fails(&place, &format!("{train} --checkpoint-dir file"), 1, &expected);
+
+    // Previews alone: said once for three of them, and at the end; training is done all the same.
+    std::fs::create_dir_all(place.path("runs/demo")).unwrap();
+    std::fs::write(place.path("runs/demo/preview"), "").unwrap();
+    let line = format!("{train} --set preview_every=1");
+    let output = place.run(&line.split_whitespace().collect::<Vec<_>>());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.matches("cannot write runs/demo/preview/").count(), 1, "{stderr}");
+    assert!(stderr.lines().last().unwrap().contains("3 records of its log"), "{stderr}");
+    assert!(place.path("checkpoints_FSE/step_00000003/manifest.json").exists());
 }
 
 #[test]

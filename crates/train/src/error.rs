@@ -82,7 +82,8 @@ pub enum Error {
     /// Too many steps in a row without an update.
     #[error(
         "stopped at step {step}: {count} steps in a row had a non-finite loss or gradient in {groups}; \
-         lower `lr` or raise `max_bad_steps`, then resume from an earlier checkpoint (last saved: {saved})"
+         lower `lr` or raise `max_bad_steps` and run it again: it goes on from {saved}, before the \
+         steps in which nothing was updated"
     )]
     NonFinite {
         /// Step of the last of them.

@@ -14,6 +14,7 @@
 //! generators of libtorch are saved and restored all the same.
 
 mod agree;
+mod append;
 pub mod checkpoint;
 pub mod config;
 mod error;
@@ -29,7 +30,9 @@ mod requests;
 mod resume;
 mod run;
 mod session;
+mod spikes;
 mod stage;
+mod standing;
 mod tensorboard;
 mod trace;
 mod verdicts;

@@ -3,13 +3,15 @@
 //! Losses stay on the device until the log is due. Then all ranks average what they
 //! have gathered in one all-reduce and read it once.
 
+use crate::append::Appender;
 use crate::{Error, Losses, StepInfo};
 use c10d::{ReduceOp, World};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 /// One line. A number that is not finite is written as `null`.
@@ -31,6 +33,9 @@ pub(crate) struct Line {
     /// Batches of its epoch.
     #[serde(skip)]
     pub(crate) of_batches: u64,
+    /// Names of what this rank learnt from in this step.
+    #[serde(skip)]
+    pub(crate) items: Rc<[String]>,
     /// Names of the terms among `losses`.
     #[serde(skip)]
     pub(crate) terms: Vec<&'static str>,
@@ -39,6 +44,30 @@ pub(crate) struct Line {
     pub(crate) log_due: bool,
     #[serde(skip)]
     pub(crate) wall_time: f64,
+}
+
+#[cfg(test)]
+impl Line {
+    /// A line with one total loss.
+    pub(crate) fn for_test(step: u64, loss: &'static str, value: f64) -> Self {
+        Self {
+            stage: "toy",
+            epoch: 0,
+            batch: step,
+            step,
+            losses: [(loss, value)].into(),
+            lr: 0.1,
+            grad_norm: BTreeMap::new(),
+            step_seconds: 1.0,
+            images_per_second: 1.0,
+            peak_memory_mb: 1.0,
+            of_batches: 1,
+            items: Rc::new([]),
+            terms: Vec::new(),
+            log_due: true,
+            wall_time: 0.0,
+        }
+    }
 }
 
 /// What is known on the host right after a step.
@@ -54,7 +83,8 @@ pub(crate) struct Metrics {
     stage: &'static str,
     device: Device,
     pending: Vec<(Line, Vec<Tensor>)>,
-    file: Option<(PathBuf, BufWriter<File>)>,
+    /// Rank 0 only.
+    file: Option<Appender>,
 }
 
 impl Metrics {
@@ -71,8 +101,7 @@ impl Metrics {
         if world.is_main() {
             let path = run_dir.join("metrics.jsonl");
             drop_lines(&path, stage, from)?;
-            let opened = OpenOptions::new().create(true).append(true).open(&path);
-            file = Some((path.clone(), BufWriter::new(opened.map_err(Error::file("open", path))?)));
+            file = Some(Appender::open(path, Vec::new())?);
         }
         Ok(Self { stage, device, pending: Vec::new(), file })
     }
@@ -84,6 +113,7 @@ impl Metrics {
         losses: Losses,
         norms: Vec<(&'static str, Tensor)>,
         timing: &Timing,
+        items: Rc<[String]>,
     ) {
         let mut line = Line {
             stage: self.stage,
@@ -97,6 +127,7 @@ impl Metrics {
             images_per_second: timing.images as f64 / timing.seconds.max(1e-9),
             peak_memory_mb: peak_memory_mb(self.device),
             of_batches: timing.of_batches,
+            items,
             terms: losses.terms.iter().map(|term| term.name).collect(),
             log_due: info.log_due,
             wall_time: now(),
@@ -150,23 +181,27 @@ impl Metrics {
             }
             lines.push(line);
         }
-        if let Some((path, file)) = &mut self.file {
+        if let Some(file) = &mut self.file {
             for line in &lines {
                 let text = serde_json::to_string(line).map_err(std::io::Error::other);
-                text.and_then(|text| writeln!(file, "{text}"))
-                    .map_err(Error::file("write", &*path))?;
+                let text = text.map_err(Error::file("put together", "a line of metrics"))?;
+                file.push(format!("{text}\n").into_bytes());
             }
-            file.flush().map_err(Error::file("write", &*path))?;
+            file.flush();
         }
         Ok(lines)
     }
 
     /// Makes what has been flushed survive a power cut.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
-        match &self.file {
-            Some((path, file)) => file.get_ref().sync_data().map_err(Error::file("sync", path)),
-            None => Ok(()),
+    pub(crate) fn sync(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.sync();
         }
+    }
+
+    /// Lines that did not reach the file, after a last try.
+    pub(crate) fn finish(&mut self) -> u64 {
+        self.file.as_mut().map_or(0, Appender::finish)
     }
 }
 
@@ -246,12 +281,8 @@ mod tests {
                 totals: vec![("G_loss", value(100.0)), ("D_loss", value(200.0))],
             };
             let norms = vec![("g", value(0.25)), ("d", value(0.125))];
-            metrics.push(
-                &step(i),
-                losses,
-                norms,
-                &Timing { lr: 0.1, seconds: 0.5, images: 4, of_batches: 9 },
-            );
+            let timing = Timing { lr: 0.1, seconds: 0.5, images: 4, of_batches: 9 };
+            metrics.push(&step(i), losses, norms, &timing, Rc::new([]));
         }
         assert_eq!(metrics.flush(&world).unwrap().len(), 3);
         drop(open(4));

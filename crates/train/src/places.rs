@@ -71,6 +71,8 @@ pub struct Summary {
     pub finished: bool,
     /// The newest checkpoint.
     pub checkpoint: Option<PathBuf>,
+    /// Lines of metrics, events, previews and profiles that a failing disk has cost.
+    pub lost: u64,
     /// Losses of the last logged step, averaged over ranks.
     pub losses: BTreeMap<String, f64>,
 }

@@ -1,9 +1,11 @@
 //! Preview pictures: `run_dir/preview/STAGE_STEP.png`, and the same in TensorBoard.
 
 use crate::Error;
+use crate::append::Trouble;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
 /// An encoded picture.
@@ -42,12 +44,40 @@ pub(crate) fn encode(image: &Tensor) -> Result<Picture, Error> {
     Ok(Picture { width, height, png })
 }
 
-/// Writes the picture of a step into the run's `preview` folder.
-pub(crate) fn save(run_dir: &Path, stage: &str, step: u64, picture: &Picture) -> Result<(), Error> {
-    let folder = run_dir.join("preview");
-    fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    let path = folder.join(format!("{stage}_{step:08}.png"));
-    fs::write(&path, &picture.png).map_err(Error::file("write", &path))
+/// The run's `preview` folder. A picture that cannot be written is left out and counted.
+pub(crate) struct Previews {
+    folder: PathBuf,
+    trouble: Trouble,
+    lost: u64,
+}
+
+impl Previews {
+    pub(crate) fn new(run_dir: &Path) -> Self {
+        Self { folder: run_dir.join("preview"), trouble: Trouble::default(), lost: 0 }
+    }
+
+    /// Writes the picture of a step.
+    pub(crate) fn save(&mut self, stage: &str, step: u64, picture: &Picture) {
+        // The folder alone: a run's folder that has vanished is not made again elsewhere.
+        let made = match fs::create_dir(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        };
+        let path = self.folder.join(format!("{stage}_{step:08}.png"));
+        match made.and_then(|()| fs::write(&path, &picture.png)) {
+            Ok(()) => _ = self.trouble.is_over(),
+            Err(error) => {
+                let what = format!("cannot write {}: {error}", path.display());
+                self.trouble.tell(&error, &what, "left out");
+                self.lost += 1;
+            }
+        }
+    }
+
+    /// Pictures that were left out.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Choosing, checking and loading the checkpoint that a run goes on from.
 
 use crate::checkpoint::{self, Checkpoint, Manifest};
-use crate::{Error, Optimizers, Places, Resume, Stage, agree};
+use crate::spikes::Spikes;
+use crate::standing::Standing;
+use crate::{Config, Error, Optimizers, Places, Resume, Stage, agree};
 use c10d::World;
 use std::path::Path;
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 /// The checkpoint to resume, opened on every rank; chosen and verified by rank 0.
 pub(crate) fn choose(
@@ -97,28 +99,13 @@ pub(crate) fn load<S: Stage>(
     let state = checkpoint.optimizer()?;
     weights::load_strict(&optimizers.state(), &state, &what(checkpoint::OPTIMIZER))?;
     if let Some(own) = checkpoint.rank(optimizers.world().rank())? {
-        if let Some(state) = own.get(CPU_GENERATOR) {
-            c10d::torch::set_rng_state(Device::Cpu, state)?;
-        }
-        if let (true, Some(state)) = (device.is_cuda(), own.get(CUDA_GENERATOR)) {
-            c10d::torch::set_rng_state(device, state)?;
-        }
+        Standing::restore_generators(&own, device)?;
     }
     Ok(())
 }
 
-const CPU_GENERATOR: &str = "generator.cpu";
-const CUDA_GENERATOR: &str = "generator.cuda";
-
-/// A rank's own state: its generators, and where in the data it stands.
-pub(crate) fn rank_state(device: Device, at: &Manifest) -> Result<weights::Tensors, Error> {
-    let mut state = weights::Tensors::new();
-    state.insert(CPU_GENERATOR.into(), c10d::torch::rng_state(Device::Cpu)?);
-    if device.is_cuda() {
-        state.insert(CUDA_GENERATOR.into(), c10d::torch::rng_state(device)?);
-    }
-    let numbers = [at.step, at.epoch, at.batch, at.dealt].map(|x| x as i64);
-    let sampler = Tensor::f_from_slice(&numbers)?.f_to_kind(Kind::Int64)?;
-    state.insert("sampler.step_epoch_batch_dealt".into(), sampler);
-    Ok(state)
+/// What is usual in this run, which all ranks that wrote the checkpoint knew alike.
+pub(crate) fn spikes(found: Option<&Checkpoint>, config: &Config) -> Result<Spikes, Error> {
+    let state = found.map(|checkpoint| checkpoint.rank(0)).transpose()?.flatten();
+    Spikes::new(config.spike_deviations, &state.unwrap_or_default())
 }

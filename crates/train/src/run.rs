@@ -37,7 +37,7 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
         while stop.is_none() && !session.done() && session.position().epoch == epoch {
             session.trace().begin_step()?;
             let started = Instant::now();
-            let info = session.begin_step(stage);
+            let info = session.begin_step(stage)?;
             world.stands(info.step, Doing::Loading);
             let batch = match batches.next() {
                 Some(batch) => batch.map_err(|error| session.data_error(error.to_string()))?,
@@ -50,7 +50,7 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
                 .map_err(|source| Error::Stage { stage: stage.name(), step: info.step, source })?;
             drop(precision);
             session.end_step(stage, &batch, losses, &info, started.elapsed())?;
-            session.trace().end_step()?;
+            session.trace().end_step();
 
             if info.log_due {
                 session.log(stage)?;
@@ -66,6 +66,6 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             stop = asked.stop;
         }
     }
-    session.trace().finish()?;
+    session.trace().finish();
     session.finish(stop)
 }

@@ -13,12 +13,13 @@ pub(crate) struct Trace {
     before: u64,
     left: u64,
     recording: Option<Profile>,
+    lost: u64,
 }
 
 impl Trace {
     /// Of `steps` steps, to be written to `file`; none if 0.
     pub(crate) fn new(file: PathBuf, steps: u64) -> Self {
-        Self { file, before: 1, left: steps, recording: None }
+        Self { file, before: 1, left: steps, recording: None, lost: 0 }
     }
 
     pub(crate) fn begin_step(&mut self) -> Result<(), Error> {
@@ -30,28 +31,37 @@ impl Trace {
         Ok(())
     }
 
-    pub(crate) fn end_step(&mut self) -> Result<(), Error> {
+    pub(crate) fn end_step(&mut self) {
         if self.recording.is_some() {
             self.left -= 1;
             if self.left == 0 {
-                self.finish()?;
+                self.finish();
             }
         }
-        Ok(())
+    }
+
+    /// 1 if the profile could not be written.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Writes what there is, also if the run ends earlier than asked for.
-    pub(crate) fn finish(&mut self) -> Result<(), Error> {
-        let Some(profile) = self.recording.take() else { return Ok(()) };
+    pub(crate) fn finish(&mut self) {
+        let Some(profile) = self.recording.take() else { return };
         self.left = 0;
-        if let Some(folder) = self.file.parent() {
-            fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+        let made = match self.file.parent() {
+            Some(folder) => fs::create_dir_all(folder).map_err(Error::file("create", folder)),
+            None => Ok(()),
+        };
+        match made.and_then(|()| Ok(profile.save(&self.file)?)) {
+            Ok(()) => tracing::info!(
+                "profile: {} (open it in chrome://tracing or Perfetto)",
+                self.file.display()
+            ),
+            Err(error) => {
+                tracing::error!("{error}: the profile is left out, and the run goes on");
+                self.lost = 1;
+            }
         }
-        profile.save(&self.file)?;
-        tracing::info!(
-            "profile: {} (open it in chrome://tracing or Perfetto)",
-            self.file.display()
-        );
-        Ok(())
     }
 }

@@ -245,7 +245,17 @@ fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<(
             if same { images } else { DataSet::open(&options.common, setting, Some(&list))? };
         summaries.push(("stage II", train_irc(plan, options, &images, setting)?));
     }
-    if setting.world.is_main() { report(plan, &summaries) } else { Ok(()) }
+    if setting.world.is_main() {
+        report(plan, &summaries)?;
+    }
+    match summaries.iter().map(|(_, summary)| summary.lost).sum() {
+        0 => Ok(()),
+        lost => Err(anyhow::anyhow!(
+            "training is done and saved, but {lost} records of its log could not be written into \
+             {}: see the disk's errors above",
+            plan.run_dir.display()
+        )),
+    }
 }
 
 /// The file in which this rank lists the bad images it meets; an earlier run's is removed.

@@ -66,7 +66,7 @@ impl<'w> Saver<'w> {
         let mut outcomes: Vec<Outcome> = self.settle()?.into_iter().collect();
         let step = contents.manifest.step;
         let temporary = self.folder.join(format!(".{}.tmp", step_name(step)));
-        let path = self.folder.join(step_name(step));
+        let path = self.path(step);
         let made = if self.world.is_main() { make(&temporary) } else { Ok(()) };
         if let Some(error) = self.agreed(made)? {
             outcomes.push(Outcome::Failed(error));
@@ -81,6 +81,16 @@ impl<'w> Saver<'w> {
         let work = spawn(move || contents.write(&target, rank))?;
         self.current = Some(Saving { step, temporary, path, manifest, work: Some(work) });
         Ok(outcomes)
+    }
+
+    /// Where the checkpoint of a step is, or will be.
+    pub(crate) fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(step_name(step))
+    }
+
+    /// The step of the checkpoint that is being written.
+    pub(crate) fn saving(&self) -> Option<u64> {
+        self.current.as_ref().map(|saving| saving.step)
     }
 
     /// Whether this rank's thread is still at work.

@@ -6,7 +6,7 @@
 
 use super::manifest::FileSum;
 use super::{MODEL, Manifest, OPTIMIZER, rank_file};
-use crate::{Error, Optimizers, Stage, resume};
+use crate::{Error, Optimizers, Stage};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
@@ -24,22 +24,19 @@ pub struct Contents {
 
 impl Contents {
     /// Gathers a run's state, as shallow clones: it must be used before the next step, or
-    /// [`Contents::copied`].
-    ///
-    /// # Errors
-    /// If libtorch refuses.
+    /// [`Contents::copied`]. `rank` is this rank's own.
     pub fn gather<S: Stage>(
         manifest: Manifest,
         model_metadata: BTreeMap<String, String>,
         stage: &S,
         optimizers: &Optimizers<'_>,
-    ) -> Result<Self, Error> {
-        let rank = resume::rank_state(optimizers.device(), &manifest)?;
+        rank: weights::Tensors,
+    ) -> Self {
         let (mut model, mut optimizer) = Default::default();
         if optimizers.world().is_main() {
             (model, optimizer) = (stage.state(), optimizers.state());
         }
-        Ok(Self { manifest, model_metadata, model, optimizer, rank })
+        Self { manifest, model_metadata, model, optimizer, rank }
     }
 
     /// The same in CPU memory of its own.
@@ -87,7 +84,8 @@ pub(super) fn make(temporary: &Path) -> Result<(), Error> {
     if temporary.exists() {
         fs::remove_dir_all(temporary).map_err(Error::file("remove", temporary))?;
     }
-    fs::create_dir_all(temporary).map_err(Error::file("create", temporary))
+    // Not what is above it: a folder that has vanished is not made again elsewhere.
+    fs::create_dir(temporary).map_err(Error::file("create", temporary))
 }
 
 /// Rank 0, after every rank has written its files.

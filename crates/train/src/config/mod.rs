@@ -51,6 +51,9 @@ pub struct Config {
     pub preview_every: u64,
     /// Non-finite steps in a row after which the run stops.
     pub max_bad_steps: u64,
+    /// A loss that exceeds its mean over the last hundred or so steps by this many standard
+    /// deviations is told of in the log; 0 looks for none.
+    pub spike_deviations: f64,
     /// Seconds after which a rank that does not answer is given up.
     pub timeout_seconds: u64,
     /// `auto`, `cpu`, `cuda` (the rank's own) or `cuda:N`.
@@ -79,6 +82,7 @@ impl Default for Config {
             log_every: 100,
             preview_every: 100,
             max_bad_steps: 10,
+            spike_deviations: 6.0,
             timeout_seconds: 120,
             device: "auto".into(),
             threads: 0,
@@ -102,6 +106,10 @@ impl Config {
             ),
             (self.log_every > 0, "log_every must be at least 1"),
             (self.max_bad_steps > 0, "max_bad_steps must be at least 1"),
+            (
+                self.spike_deviations.is_finite() && self.spike_deviations >= 0.0,
+                "spike_deviations must be a positive number, or 0 to look for no spikes",
+            ),
             (self.timeout_seconds > 0, "timeout_seconds must be at least 1"),
             (
                 self.threads <= 4096,

@@ -8,7 +8,10 @@ use crate::lock::Lock;
 use crate::metrics::{Line, Metrics, Timing};
 use crate::pace::Pace;
 use crate::position::{Course, Position};
+use crate::preview::Previews;
 use crate::progress::Progress;
+use crate::spikes::Spikes;
+use crate::standing::Standing;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
@@ -16,6 +19,7 @@ use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Stop, Su
 use c10d::World;
 use c10d::torch::Autocast;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 use tch::{Device, Tensor};
 
@@ -32,10 +36,14 @@ pub(crate) struct Session<'a> {
     rate: f64,
     /// Copies of the stage's buffers from before the step.
     buffers: Vec<Tensor>,
+    /// Where the run stood before the step.
+    before: Rc<Standing>,
     verdicts: Verdicts,
+    spikes: Spikes,
     metrics: Metrics,
     /// Rank 0 only.
     board: Option<TensorBoard>,
+    previews: Previews,
     progress: Progress,
     trace: Trace,
     pace: Pace,
@@ -86,7 +94,8 @@ impl<'a> Session<'a> {
     }
 
     /// Sets the learning rate and tells the step where it stands.
-    pub(crate) fn begin_step<S: Stage>(&mut self, stage: &S) -> StepInfo {
+    pub(crate) fn begin_step<S: Stage>(&mut self, stage: &S) -> Result<StepInfo, Error> {
+        self.before = Rc::new(Standing::now(self.position(), self.device)?);
         let Position { step, epoch, batch, .. } = self.position();
         self.rate = self.config.rate(step, self.course.total());
         self.optimizers.begin_step(self.rate);
@@ -95,14 +104,14 @@ impl<'a> Session<'a> {
         }
         self.buffers = stage.buffers().iter().map(|buffer| buffer.detach().copy()).collect();
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        StepInfo {
+        Ok(StepInfo {
             epoch,
             batch,
             step,
             seed: mix(self.config.seed, step),
             log_due: due(self.config.log_every),
             preview_due: due(self.config.preview_every),
-        }
+        })
     }
 
     /// Averages buffers over ranks, or takes them back if the step was skipped; keeps
@@ -125,7 +134,8 @@ impl<'a> Session<'a> {
             let any = Tensor::f_stack(&flags, 0)?.f_max()?;
             c10d::torch::restore_if(&any, &buffers, &self.buffers)?;
         }
-        self.verdicts.push(info.step, left_out, S::items(batch))?;
+        let items: Rc<[String]> = S::items(batch).into();
+        self.verdicts.push(info.step, left_out, items.clone(), self.before.clone())?;
         let images = S::images_per_batch(batch) * self.world.size();
         let timing = Timing {
             lr: self.rate,
@@ -133,14 +143,14 @@ impl<'a> Session<'a> {
             images,
             of_batches: self.course.in_epoch(),
         };
-        self.metrics.push(info, losses, self.optimizers.grad_norms(), &timing);
+        self.metrics.push(info, losses, self.optimizers.grad_norms(), &timing, items);
         self.course.advance();
         self.progress.step(self.position().step);
         Ok(())
     }
 
     /// Every `checkpoint_every` steps (0: at the end of each epoch), at the end of the run, and
-    /// before the run stops because of bad steps.
+    /// before it stops because of bad steps.
     pub(crate) fn checkpoint_due(&self) -> bool {
         let every = self.config.checkpoint_every;
         let due = match every {
@@ -162,17 +172,25 @@ impl<'a> Session<'a> {
             step,
             count,
             groups: groups.join(", "),
-            saved: self.saved.as_ref().map_or("none".into(), |path| path.display().to_string()),
+            saved: match &self.saved {
+                Some(path) => path.display().to_string(),
+                None => "the beginning".into(),
+            },
         })
     }
 
-    /// Waits for the last save.
+    /// Waits for the last save, and gives the log a last try.
     ///
     /// # Errors
     /// That it failed.
     pub(crate) fn finish(mut self, stop: Option<Stop>) -> Result<Summary, Error> {
         self.settle()?;
         let stopped = stop.filter(|_| !self.done());
+        let events = self.board.as_mut().map_or(0, TensorBoard::finish);
+        let lost = self.metrics.finish() + events + self.previews.lost() + self.trace.lost();
+        if lost > 0 {
+            tracing::error!("{lost} records of the run's log could not be written and are lost");
+        }
         if let Some(problem) = self.unsaved {
             let left = match &self.saved {
                 Some(path) => format!("the newest there is: {}", path.display()),
@@ -188,6 +206,7 @@ impl<'a> Session<'a> {
             stopped,
             finished: self.course.finished(),
             checkpoint: self.saved,
+            lost,
             losses: losses.into_iter().map(|(name, x)| (name.to_string(), x)).collect(),
         })
     }

@@ -4,25 +4,37 @@ use super::{Asked, Session};
 use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome};
 use crate::metrics::Line;
 use crate::position::Position;
-use crate::tensorboard::TensorBoard;
+use crate::standing::Standing;
 use crate::{Config, Error, Requests, Stage, StepInfo, Stop, agree, preview};
 use c10d::Doing;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 impl Session<'_> {
     /// Writes all pending steps to `metrics.jsonl`, those that are due to TensorBoard.
     pub(crate) fn log<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
+        // The losses are read from the device now in any case.
+        self.verdicts.settle()?;
+        let bad = self.verdicts.take_bad();
         for line in self.metrics.flush(self.world)? {
+            if !bad.contains(&line.step) {
+                for spike in self.spikes.look(&line) {
+                    tracing::warn!("{spike}; this rank's items: {}", line.items.join(", "));
+                }
+            }
             if line.log_due {
                 if let Some(board) = &mut self.board {
-                    board.scalars(line.step, line.wall_time, scalars(stage, &line))?;
+                    board.scalars(line.step, line.wall_time, scalars(stage, &line));
                 }
                 self.progress.logged(&line);
             }
             self.last = Some(line);
         }
-        self.board.as_mut().map_or(Ok(()), TensorBoard::flush)
+        if let Some(board) = &mut self.board {
+            board.flush();
+        }
+        Ok(())
     }
 
     /// Rank 0: one picture, as a file and in TensorBoard.
@@ -40,10 +52,10 @@ impl Session<'_> {
         let failed = |source| Error::Stage { stage: name, step: info.step, source };
         if let Some(image) = image.map_err(failed)? {
             let picture = preview::encode(&image)?;
-            preview::save(&self.places.run_dir, name, info.step, &picture)?;
+            self.previews.save(name, info.step, &picture);
             if let Some(board) = &mut self.board {
-                board.picture(info.step, &format!("Preview/{name}"), &picture)?;
-                board.flush()?;
+                board.picture(info.step, &format!("Preview/{name}"), &picture);
+                board.flush();
             }
         }
         Ok(())
@@ -51,13 +63,23 @@ impl Session<'_> {
 
     /// Saves a checkpoint, all ranks together. What the step waits for is the log and a copy
     /// in memory; with `background_saves` off, also the disk.
+    ///
+    /// It stands where the current parameters were reached: before the last steps if nothing
+    /// was updated in these, for a run that goes on from it (with a lower rate, say) to see
+    /// their data again. Where that has been saved already, there is nothing to do.
     pub(crate) fn save<S: Stage>(&mut self, stage: &S) -> Result<(), Error> {
         let began = Instant::now();
-        self.verdicts.settle()?;
         self.log(stage)?;
-        self.metrics.sync()?;
-        let Position { step, epoch, batch, dealt } = self.position();
+        self.metrics.sync();
+        let (standing, bad_steps) = match self.verdicts.unchanged() {
+            Some(before) => before,
+            None => (Rc::new(Standing::now(self.position(), self.device)?), self.verdicts.counts()),
+        };
+        let Position { step, epoch, batch, dealt } = standing.position;
         self.world.stands(step, Doing::Saving);
+        if self.saver.saving() == Some(step) || self.saved == Some(self.saver.path(step)) {
+            return Ok(());
+        }
         let manifest = Manifest {
             format: FORMAT,
             stage: stage.name().into(),
@@ -69,7 +91,7 @@ impl Session<'_> {
             batch_size: self.config.batch_size,
             seed: self.config.seed,
             fidelity: self.places.fidelity.clone(),
-            bad_steps: self.verdicts.counts(),
+            bad_steps,
             configuration: self.places.configuration.clone(),
             files: BTreeMap::new(),
             checksum: String::new(),
@@ -78,11 +100,15 @@ impl Session<'_> {
         metadata.insert("stage".into(), manifest.stage.clone());
         metadata.insert("step".into(), step.to_string());
         metadata.insert("fidelity".into(), manifest.fidelity.clone());
-        let contents = Contents::gather(manifest, metadata, stage, &self.optimizers)?;
+        let mut own = standing.state()?;
+        own.extend(self.spikes.state()?);
+        let contents = Contents::gather(manifest, metadata, stage, &self.optimizers, own);
         for outcome in self.saver.start(contents)? {
             self.note(outcome);
         }
-        self.pace.save_begins(began);
+        if self.saver.saving().is_some() {
+            self.pace.save_begins(began);
+        }
         if self.config.background_saves { Ok(()) } else { self.settle() }
     }
 

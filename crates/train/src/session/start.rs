@@ -6,8 +6,10 @@ use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::position::{Course, Position};
+use crate::preview::Previews;
 use crate::progress::Progress;
 use crate::resume;
+use crate::standing::Standing;
 use crate::tensorboard::TensorBoard;
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
@@ -16,6 +18,7 @@ use c10d::World;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 use tch::{Device, Tensor};
 
 impl<'a> Session<'a> {
@@ -57,7 +60,8 @@ impl<'a> Session<'a> {
             Some(checkpoint) => resume::load(checkpoint, stage, &optimizers, device),
             None => Ok(()),
         };
-        agree::all_ok(world, "load the checkpoint", loaded)?;
+        let loaded = loaded.and_then(|()| resume::spikes(found.as_ref(), config));
+        let spikes = agree::all_ok(world, "load the checkpoint", loaded)?;
         share_from_main(stage, world, device)?;
         optimizers.begin_step(0.0);
         let (position, bad) = match &found {
@@ -83,27 +87,30 @@ impl<'a> Session<'a> {
             false => Ok(None),
         };
         let board = agree::all_ok(world, "open the run's event file", board)?;
-        let in_folder = |found: &Checkpoint| found.path().parent() == Some(&folder);
-        let saved = found.filter(in_folder);
-        if let Some(found) = &saved {
+        let saver = Saver::new(folder, world);
+        let own = |step: &u64| found.as_ref().is_some_and(|found| is(found, &saver.path(*step)));
+        let saved = resumed.filter(own).map(|step| {
             // It has been verified.
-            shelf.trust(found.manifest().step);
-        }
-        let saved = saved.map(|found| found.path().to_path_buf());
+            shelf.trust(step);
+            saver.path(step)
+        });
         Ok(Self {
             config,
             world,
             places,
             device,
-            saver: Saver::new(folder, world),
+            saver,
             shelf,
             course,
             optimizers,
             rate: 0.0,
             buffers: Vec::new(),
+            before: Rc::new(Standing::now(position, device)?),
             verdicts: Verdicts::new(device, bad),
+            spikes,
             metrics,
             board,
+            previews: Previews::new(&places.run_dir),
             progress,
             trace,
             pace: Pace::new(bytes),
@@ -160,6 +167,12 @@ fn resumed_at(found: &Checkpoint, config: &Config, world: &World) -> (Position, 
     (position, manifest.bad_steps)
 }
 
+/// Whether a checkpoint lies at `path`, however its own path was written.
+fn is(checkpoint: &Checkpoint, path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(checkpoint.path()).is_some_and(|own| real(path) == Some(own))
+}
+
 /// Rank 0: the folders that the run writes into are its own from here on.
 fn lock(places: &Places, checkpoints: &Path) -> Result<Vec<Lock>, Error> {
     let run_dir = Lock::take(&places.run_dir, "--run-dir")?;
@@ -181,7 +194,9 @@ fn prepare(
     let mut table: toml::Table = old.unwrap_or_default();
     table.insert(stage.into(), toml::Value::Table(places.configuration.clone()));
     let text = format!("# Resolved configuration of this run, one table per stage.\n{table}");
-    fs::write(&path, text).map_err(Error::file("write", &path))?;
+    let temporary = path.with_extension("toml.tmp");
+    fs::write(&temporary, text).map_err(Error::file("write", &temporary))?;
+    fs::rename(&temporary, &path).map_err(Error::file("rename", &temporary))?;
     if let Some(aside) = shelf.prepare(step)? {
         let aside = aside.display();
         progress.say(&format!("later checkpoints of an earlier run were moved to {aside}"));

@@ -11,11 +11,11 @@ mod messages;
 mod record;
 
 use crate::Error;
+use crate::append::Appender;
 use crate::preview::Picture;
 use messages::{Content, Event, Image, SessionLog, Summary, Value, What};
 use prost::Message;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "events.out.tfevents.";
@@ -23,8 +23,7 @@ const SESSION_START: i32 = 1;
 
 /// The open event file of one stage.
 pub(crate) struct TensorBoard {
-    path: PathBuf,
-    file: BufWriter<File>,
+    file: Appender,
 }
 
 impl TensorBoard {
@@ -41,14 +40,12 @@ impl TensorBoard {
         // Readers take the files of a folder in the order of their names.
         let name = format!("{PREFIX}{time:017.6}.{}.{stage}", std::process::id());
         let path = folder.join(name);
-        let file = File::create_new(&path).map_err(Error::file("create", &path))?;
-        let mut new = Self { path, file: BufWriter::new(file) };
-        new.write(0, time, What::FileVersion("brain.Event:2".into()))?;
+        let version = record(0, time, What::FileVersion("brain.Event:2".into()));
+        let mut new = Self { file: Appender::open(path, version)? };
         if from > 0 && alone {
             let start = SessionLog { status: SESSION_START };
-            new.write(from, time, What::SessionLog(start))?;
+            new.file.push(record(from, time, What::SessionLog(start)));
         }
-        new.flush()?;
         Ok(new)
     }
 
@@ -58,14 +55,14 @@ impl TensorBoard {
         step: u64,
         wall_time: f64,
         scalars: impl IntoIterator<Item = (String, f64)>,
-    ) -> Result<(), Error> {
+    ) {
         let value = |(tag, x)| Value { tag, content: Some(Content::Scalar(x as f32)) };
         let value = scalars.into_iter().map(value).collect();
-        self.write(step, wall_time, What::Summary(Summary { value }))
+        self.file.push(record(step, wall_time, What::Summary(Summary { value })));
     }
 
     /// Adds a picture.
-    pub(crate) fn picture(&mut self, step: u64, tag: &str, picture: &Picture) -> Result<(), Error> {
+    pub(crate) fn picture(&mut self, step: u64, tag: &str, picture: &Picture) {
         let image = Image {
             height: picture.height as i32,
             width: picture.width as i32,
@@ -73,20 +70,24 @@ impl TensorBoard {
             encoded: picture.png.clone(),
         };
         let value = vec![Value { tag: tag.into(), content: Some(Content::Image(image)) }];
-        self.write(step, crate::metrics::now(), What::Summary(Summary { value }))
+        self.file.push(record(step, crate::metrics::now(), What::Summary(Summary { value })));
     }
 
     /// Hands everything to the system, for readers to see.
-    pub(crate) fn flush(&mut self) -> Result<(), Error> {
-        self.file.flush().map_err(Error::file("write", &self.path))
+    pub(crate) fn flush(&mut self) {
+        self.file.flush();
     }
 
-    fn write(&mut self, step: u64, wall_time: f64, what: What) -> Result<(), Error> {
-        let event = Event { wall_time, step: step as i64, what: Some(what) };
-        self.file
-            .write_all(&record::frame(&event.encode_to_vec()))
-            .map_err(Error::file("write", &self.path))
+    /// Events that did not reach the file, after a last try.
+    pub(crate) fn finish(&mut self) -> u64 {
+        self.file.finish()
     }
+}
+
+/// An event as it stands in the file.
+fn record(step: u64, wall_time: f64, what: What) -> Vec<u8> {
+    let event = Event { wall_time, step: step as i64, what: Some(what) };
+    record::frame(&event.encode_to_vec())
 }
 
 fn event_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -169,9 +170,9 @@ mod tests {
     fn write(folder: &Path, stage: &str, steps: std::ops::Range<u64>) {
         let mut board = TensorBoard::open(folder, stage, steps.start).unwrap();
         for step in steps {
-            board.scalars(step, 1.0, [("Loss/a".to_string(), step as f64)]).unwrap();
+            board.scalars(step, 1.0, [("Loss/a".to_string(), step as f64)]);
         }
-        board.flush().unwrap();
+        assert_eq!(board.finish(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
+mod disk;
 mod events;
 mod nonfinite;
 mod python;

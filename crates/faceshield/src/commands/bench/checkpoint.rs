@@ -94,7 +94,8 @@ fn measure<S: Stage>(stage: &S, args: &Checkpoint, common: &Common) -> anyhow::R
             checksum: String::new(),
         };
         let started = Instant::now();
-        let contents = Contents::gather(manifest, BTreeMap::new(), stage, &optimizers)?;
+        let rank = BTreeMap::new();
+        let contents = Contents::gather(manifest, BTreeMap::new(), stage, &optimizers, rank);
         bytes = contents.bytes();
         let mut outcomes = saver.start(contents)?;
         let stall = started.elapsed().as_secs_f64();
