@@ -193,6 +193,7 @@ mod tests {
             step: 3,
             epoch: 0,
             batch: 3,
+            dealt: 0,
             world_size: 2,
             batch_size: 1,
             seed: 1,
