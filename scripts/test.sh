@@ -58,6 +58,9 @@ fi
 step "tests"
 cargo test --release --workspace
 
+step "faults: a short version of what scripts/chaos.sh does"
+scripts/chaos.sh --short
+
 step "JPEG decoding with libjpeg-turbo"
 if command -v cmake >/dev/null && command -v nasm >/dev/null; then
     cargo clippy --release -p faces --features turbojpeg --all-targets --quiet -- -D warnings
