@@ -6,11 +6,9 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <algorithm>
 #include <cstdlib>
-#include <future>
-#include <memory>
 #include <mutex>
-#include <thread>
 
 using std::chrono::milliseconds;
 
@@ -53,64 +51,91 @@ class QuietLog {
   }
 };
 
-// TCPStore's time limit covers connecting, but not its first exchange: a listener that never
-// answers (another program at that port, a host that died) would hold it for ever. So it
-// opens on a thread of its own, which is left behind if it does not come back.
-c10::intrusive_ptr<TCPStore> open_store(
-    const std::string& host, const c10d::TCPStoreOptions& options) {
-  auto promise = std::make_shared<std::promise<c10::intrusive_ptr<TCPStore>>>();
-  auto opened = promise->get_future();
-  // Also after this function gave up: what the thread says then, nobody waits for any more.
-  auto quiet = std::make_shared<QuietLog>();
-  std::thread([promise, quiet, host, options] {
-    try {
-      promise->set_value(c10::make_intrusive<TCPStore>(host, options));
-    } catch (...) {
-      promise->set_exception(std::current_exception());
-    }
-  }).detach();
-  // A little longer than its own limit, to prefer its own message.
-  if (opened.wait_for(options.timeout + milliseconds(500)) == std::future_status::timeout) {
-    throw shim::Failure(shim::kTimeout, "what listens there does not answer as a store");
-  }
-  return opened.get();
-}
-
 std::string joined_key(int32_t rank) {
   return "joined/" + std::to_string(rank);
+}
+
+std::vector<uint8_t> bytes_of(const uint8_t* bytes, int64_t length) {
+  return std::vector<uint8_t>(bytes, bytes + length);
 }
 
 } // namespace
 
 extern "C" {
 
+// listener: a socket that listens already, which the store takes over; -1 connects to `host`
+// and `port` instead. Its time limit covers connecting, but not the first exchange, nor any
+// later one: callers bound those themselves.
 int32_t c10d_store_new(
-    const char* host,
-    uint16_t port,
-    bool server,
-    int64_t timeout_ms,
-    const char* prefix,
-    ShimStore** out) {
+    const char* host, uint16_t port, int32_t listener, int64_t timeout_ms, ShimStore** out) {
   return shim::guard([&] {
+    const QuietLog quiet;
     c10d::TCPStoreOptions options;
     options.port = port;
-    options.isServer = server;
+    options.isServer = listener >= 0;
+    if (options.isServer) {
+      options.masterListenFd = listener;
+    }
     // The roll call below waits for the others, and can name those that are missing.
     options.waitWorkers = false;
     options.timeout = milliseconds(timeout_ms);
-    auto store = open_store(host, options);
-    *out = new ShimStore{c10::make_intrusive<c10d::PrefixStore>(prefix, std::move(store))};
+    *out = new ShimStore{c10::make_intrusive<TCPStore>(host, options)};
+  });
+}
+
+// The same store over a connection of its own, its keys below `prefix`.
+int32_t c10d_store_below(const ShimStore* store, const char* prefix, ShimStore** out) {
+  return shim::guard([&] {
+    const QuietLog quiet;
+    *out = new ShimStore{
+        c10::make_intrusive<c10d::PrefixStore>(prefix, store->store->clone())};
+  });
+}
+
+int32_t c10d_store_set(
+    const ShimStore* store, const char* key, const uint8_t* bytes, int64_t length) {
+  return shim::guard([&] { store->store->set(key, bytes_of(bytes, length)); });
+}
+
+// Sets a key that nobody has set.
+int32_t c10d_store_set_once(
+    const ShimStore* store, const char* key, const uint8_t* bytes, int64_t length) {
+  return shim::guard([&] { store->store->compareSet(key, {}, bytes_of(bytes, length)); });
+}
+
+// Copies at most `capacity` bytes of a value; *length is what it has, -1 if there is none.
+int32_t c10d_store_get(
+    const ShimStore* store, const char* key, uint8_t* buffer, int64_t capacity, int64_t* length) {
+  return shim::guard([&] {
+    *length = -1;
+    if (store->store->check({key})) {
+      const auto value = store->store->get(key);
+      *length = static_cast<int64_t>(value.size());
+      std::copy_n(value.begin(), std::min(*length, capacity), buffer);
+    }
+  });
+}
+
+int32_t c10d_store_wait(const ShimStore* store, const char* key, int64_t timeout_ms) {
+  return shim::guard([&] {
+    const QuietLog quiet;
+    store->store->wait({key}, milliseconds(timeout_ms));
   });
 }
 
 // Says "here" and waits until all `size` ranks have. On failure joined[r] tells who had.
 int32_t c10d_store_join(
-    ShimStore* store, int32_t rank, int32_t size, int64_t timeout_ms, uint8_t* joined) {
+    const ShimStore* store, int32_t rank, int32_t size, int64_t timeout_ms, uint8_t* joined) {
   return shim::guard([&] {
+    const QuietLog quiet;
     auto& s = *store->store;
     std::vector<std::string> keys;
     for (int32_t r = 0; r < size; ++r) {
       keys.push_back(joined_key(r));
+    }
+    if (s.add("count/" + std::to_string(rank), 1) > 1) {
+      throw shim::Failure(
+          shim::kRendezvous, "another process has joined as this rank: it was started twice");
     }
     s.set(joined_key(rank), std::vector<uint8_t>{1});
     try {

@@ -1,7 +1,6 @@
 //! `env://`: what the launcher says about this rank.
 
-use std::net::IpAddr;
-
+use crate::listen::is_loopback;
 use crate::{Error, Result};
 
 const REQUIRED: [&str; 5] = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"];
@@ -14,11 +13,13 @@ pub(crate) struct Place {
     pub(crate) size: usize,
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Rank 0 keeps the store, unless the launcher's agent does.
+    /// The launcher's agent keeps the store; else rank 0 does.
+    pub(crate) agent: bool,
     pub(crate) keeps_store: bool,
     /// All ranks are on this machine, so Gloo can talk over loopback.
     pub(crate) loopback: bool,
-    /// Tells the attempts of a restarted run apart in an agent's store.
+    /// The run's id, and which of its attempts this is: ranks of others are no peers.
+    pub(crate) run: String,
     pub(crate) attempt: String,
 }
 
@@ -66,19 +67,13 @@ pub(crate) fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Place>
         local_rank,
         size,
         port,
+        agent,
         keeps_store: rank == 0 && !agent,
         loopback: one_machine || is_loopback(&host),
-        attempt: format!(
-            "{}/{}",
-            get("TORCHELASTIC_RUN_ID").as_deref().unwrap_or("none"),
-            get("TORCHELASTIC_RESTART_COUNT").as_deref().unwrap_or("0")
-        ),
+        run: get("TORCHELASTIC_RUN_ID").unwrap_or_else(|| "none".into()),
+        attempt: get("TORCHELASTIC_RESTART_COUNT").unwrap_or_else(|| "0".into()),
         host,
     }))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -133,7 +128,7 @@ mod tests {
         variables.push(("TORCHELASTIC_RESTART_COUNT", "3"));
         let place = read_from(&variables).unwrap().unwrap();
         assert!(!place.keeps_store);
-        assert_eq!(place.attempt, "none/3");
+        assert_eq!((place.run.as_str(), place.attempt.as_str()), ("none", "3"));
     }
 
     #[test]

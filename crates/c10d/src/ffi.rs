@@ -57,13 +57,41 @@ unsafe extern "C" {
     pub(crate) fn c10d_store_new(
         host: *const c_char,
         port: u16,
-        server: bool,
+        listener: i32,
         timeout_ms: i64,
+        out: *mut *mut ShimStore,
+    ) -> i32;
+    pub(crate) fn c10d_store_below(
+        store: *const ShimStore,
         prefix: *const c_char,
         out: *mut *mut ShimStore,
     ) -> i32;
+    pub(crate) fn c10d_store_set(
+        store: *const ShimStore,
+        key: *const c_char,
+        bytes: *const u8,
+        length: i64,
+    ) -> i32;
+    pub(crate) fn c10d_store_set_once(
+        store: *const ShimStore,
+        key: *const c_char,
+        bytes: *const u8,
+        length: i64,
+    ) -> i32;
+    pub(crate) fn c10d_store_get(
+        store: *const ShimStore,
+        key: *const c_char,
+        buffer: *mut u8,
+        capacity: i64,
+        length: *mut i64,
+    ) -> i32;
+    pub(crate) fn c10d_store_wait(
+        store: *const ShimStore,
+        key: *const c_char,
+        timeout_ms: i64,
+    ) -> i32;
     pub(crate) fn c10d_store_join(
-        store: *mut ShimStore,
+        store: *const ShimStore,
         rank: i32,
         size: i32,
         timeout_ms: i64,

@@ -40,7 +40,8 @@
 //! # Failures
 //! A rank that does not come, or that goes away, is an error on the others after at most the
 //! timeout given to [`World::from_env`]. The group is then of no more use: end the process and
-//! start the run again. With NCCL, libtorch's own watchdog ends a process whose collective
+//! start the run again; [`World::blame`] tells which rank the others have waited for in vain.
+//! With NCCL, libtorch's own watchdog ends a process whose collective
 //! timed out, unless `TORCH_NCCL_BLOCKING_WAIT=1` is set.
 #![allow(unsafe_code)]
 
@@ -49,7 +50,11 @@ mod collectives;
 mod environment;
 mod error;
 mod ffi;
+mod listen;
+mod pulse;
 mod reducer;
+mod roll;
+mod store;
 pub mod torch;
 mod work;
 mod world;
@@ -57,6 +62,9 @@ mod world;
 pub use batch_norm::sync_batch_norm;
 pub use collectives::ReduceOp;
 pub use error::{Error, Result};
+pub use pulse::{Doing, Position, Pulse};
 pub use reducer::{Reducer, ReducerOptions, backward};
+pub use roll::{Report, Roll};
+pub use store::Store;
 pub use work::Work;
 pub use world::{Backend, World};

@@ -1,15 +1,18 @@
 //! The ranks of a run.
 
-use std::ffi::CString;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::environment::{self, Place};
-use crate::ffi::{self, ShimGroup, ShimStore};
-use crate::{Error, Result};
+use crate::ffi::{self, ShimGroup};
+use crate::pulse::Heart;
+use crate::roll::{self, Report, Roll};
+use crate::store::{RawStore, milliseconds};
+use crate::{Doing, Error, Position, Result, Store};
 
 /// Which library carries the collectives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +41,16 @@ pub struct World {
 pub(crate) struct Group {
     pub(crate) pointer: *mut ShimGroup,
     // After `pointer` in order of drop: rank 0's store serves the others while the group lives.
-    _store: Store,
+    heart: Heart,
+    roll: Roll,
+    _raw: RawStore,
+    _keeper: Store,
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         // SAFETY: made by the shim, freed once.
         unsafe { ffi::c10d_group_free(self.pointer) }
-    }
-}
-
-#[derive(Debug)]
-struct Store(*mut ShimStore);
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // SAFETY: made by the shim, freed once.
-        unsafe { ffi::c10d_store_free(self.0) }
     }
 }
 
@@ -68,8 +64,10 @@ impl World {
     /// describe, and returns when all ranks have joined. With none of them set, or with
     /// `WORLD_SIZE=1` and no `MASTER_ADDR`, it is [`World::solo`].
     ///
-    /// Rank 0 keeps the store that the ranks meet at and listens on `MASTER_PORT`, unless
-    /// `TORCHELASTIC_USE_AGENT_STORE=True` says that the launcher already does. Gloo talks
+    /// Rank 0 keeps the store that the ranks meet at and listens on `MASTER_ADDR` and
+    /// `MASTER_PORT` (on no other address; `MASTER_LISTEN_ADDR` names another one), unless
+    /// `TORCHELASTIC_USE_AGENT_STORE=True` says that the launcher already does. Ranks whose
+    /// `TORCHELASTIC_RUN_ID` or `TORCHELASTIC_RESTART_COUNT` differ are no peers. Gloo talks
     /// over loopback when `MASTER_ADDR` is a loopback address or `LOCAL_WORLD_SIZE` equals
     /// `WORLD_SIZE`; otherwise over the address that the host's name resolves to. The
     /// interfaces in `GLOO_SOCKET_IFNAME`, if any, win over both.
@@ -80,7 +78,7 @@ impl World {
     /// [`Error::BadEnvironment`] names the variables that are missing or wrong;
     /// [`Error::AddressInUse`] when rank 0 cannot listen; [`Error::Timeout`] when a rank does
     /// not come, naming the missing ranks; [`Error::Rendezvous`] when `MASTER_ADDR` does not
-    /// resolve; [`Error::Unsupported`] for NCCL in a build without the feature `cuda`.
+    /// resolve, is no address of rank 0's machine, or when another run meets there; [`Error::Unsupported`] for NCCL in a build without the feature `cuda`.
     pub fn from_env(backend: Backend, timeout: Duration) -> Result<World> {
         match environment::read(|name| std::env::var(name).ok())? {
             None => Ok(World::solo()),
@@ -113,6 +111,47 @@ impl World {
         self.backend
     }
 
+    /// Says where this rank stands, for the others to know should they miss it. Costs nothing.
+    pub fn stands(&self, step: u64, doing: Doing) {
+        if let Some(group) = &self.group {
+            group.heart.set(Position { step, doing });
+        }
+    }
+
+    /// After an [`Error::PeerLost`] or [`Error::Timeout`]: the rank that is to blame, if that
+    /// can be told. One that failed before and said so ([`World::fail`]); one that has ended;
+    /// one that gives no sign of life; or the one that is furthest behind. Takes some seconds.
+    ///
+    /// # Errors
+    /// When the store does not answer: then it is the one who keeps it.
+    pub fn blame(&self) -> Result<Option<Report>> {
+        match &self.group {
+            Some(group) => group.roll.blame(self.rank, group.heart.position()),
+            None => Ok(None),
+        }
+    }
+
+    /// Tells the others, before this rank leaves, that it has failed and why (one line).
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn fail(&self, why: &str) -> Result<()> {
+        let report = |group: &Group| Report {
+            rank: self.rank,
+            what: format!("{}: {why}", group.heart.position()),
+        };
+        self.group.as_deref().map_or(Ok(()), |group| group.roll.fail(&report(group)))
+    }
+
+    /// Tells a launcher how far the run has come, in any words that differ from those before:
+    /// failures without progress between them are not worth a restart.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn note_progress(&self, progress: &str) -> Result<()> {
+        self.group.as_deref().map_or(Ok(()), |group| group.roll.note_progress(progress))
+    }
+
     pub(crate) fn group(&self) -> Option<&Rc<Group>> {
         self.group.as_ref()
     }
@@ -134,14 +173,14 @@ fn join(place: &Place, backend: Backend, timeout: Duration) -> Result<World> {
                 .into(),
         ));
     }
-    let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 1_000_000).max(1);
-    let store = meet(place, timeout_ms)?;
+    let Meeting { keeper, raw, messages } = meet(place, timeout)?;
+    let timeout_ms = milliseconds(timeout);
     let code = |pointer| {
         // SAFETY: a live store and an out-pointer for the length of the call. The numbers
         // were read as i32.
         unsafe {
             ffi::c10d_group_new(
-                store.0,
+                raw.pointer(),
                 place.rank as i32,
                 place.size as i32,
                 timeout_ms,
@@ -152,7 +191,10 @@ fn join(place: &Place, backend: Backend, timeout: Duration) -> Result<World> {
         }
     };
     let doing = format!("connecting rank {} to the others", place.rank);
-    let group = Group { pointer: ffi::receive(&doing, code)?, _store: store };
+    let pointer = ffi::receive(&doing, code)?;
+    let heart = Heart::start(Arc::clone(&messages), place.rank)?;
+    let roll = Roll::new(messages, place.size);
+    let group = Group { pointer, heart, roll, _raw: raw, _keeper: keeper };
     let world = World {
         rank: place.rank,
         local_rank: place.local_rank,
@@ -166,57 +208,51 @@ fn join(place: &Place, backend: Backend, timeout: Duration) -> Result<World> {
     Ok(world)
 }
 
+/// A store in which all ranks have met.
+struct Meeting {
+    /// As the process sees the whole store; rank 0's is the store, unless a launcher keeps it.
+    keeper: Store,
+    /// For the process group.
+    raw: RawStore,
+    /// For signs of life and other messages.
+    messages: Arc<Store>,
+}
+
 /// Opens the store and waits for the roll call.
-fn meet(place: &Place, timeout_ms: i64) -> Result<Store> {
+fn meet(place: &Place, timeout: Duration) -> Result<Meeting> {
     // A process's second group must not read the first one's keys in an agent's store.
     static GROUPS: AtomicU64 = AtomicU64::new(0);
     let count = GROUPS.fetch_add(1, Ordering::Relaxed);
     let (size, rank) = (place.size, place.rank);
-    let address = format!("{}:{}", place.host, place.port);
-    let seconds = timeout_ms as f64 / 1000.0;
-    let text = |s: String| {
-        CString::new(s).map_err(|_| Error::BadEnvironment("MASTER_ADDR contains a NUL".into()))
-    };
-    let host = text(place.host.clone())?;
-    let prefix = text(format!("c10d/{}/{count}", place.attempt))?;
+    let (host, port, run) = (place.host.as_str(), place.port, place.run.as_str());
+    let address = format!("{host}:{port}");
+    let seconds = timeout.as_secs_f64();
 
-    let doing = if place.keeps_store {
-        format!("rank 0 listening on {address} (MASTER_ADDR:MASTER_PORT)")
+    let keeper = if place.keeps_store {
+        Store::keep(host, port, run, !place.loopback)?
     } else {
-        format!("rank {rank} of {size} connecting to the store at {address}")
+        Store::reach(host, port, timeout).map_err(|error| match error {
+            Error::Timeout(_) | Error::PeerLost(_) => Error::Timeout(format!(
+                "rank {rank} of {size} found no rank 0 at {address} within {seconds} s; see rank \
+                 0's log, and check MASTER_ADDR and MASTER_PORT"
+            )),
+            other => other,
+        })?
     };
-    let opened = ffi::receive(&doing, |out| {
-        // SAFETY: NUL-terminated strings and an out-pointer for the length of the call.
-        unsafe {
-            ffi::c10d_store_new(
-                host.as_ptr(),
-                place.port,
-                place.keeps_store,
-                timeout_ms,
-                prefix.as_ptr(),
-                out,
-            )
-        }
-    });
-    let store = Store(opened.map_err(|error| match error {
-        Error::AddressInUse(_) => Error::AddressInUse(format!(
-            "rank 0 cannot listen on port {}: it is in use; set MASTER_PORT to a free port, or \
-             end the program that holds this one",
-            place.port
-        )),
-        Error::Timeout(_) | Error::PeerLost(_) => Error::Timeout(format!(
-            "rank {rank} of {size} found no rank 0 at {address} within {seconds} s; see rank \
-             0's log, and check MASTER_ADDR and MASTER_PORT"
-        )),
-        other => other,
-    })?);
+    // Rank 0's store tells whose it is; a launcher's need not.
+    keeper.check_run(run, !place.agent, timeout)?;
+    let prefix = roll::prefix(run, &place.attempt, count);
+    let (raw, messages) = (keeper.raw(&prefix)?, Arc::new(keeper.below(&prefix)?));
 
     let mut joined = vec![0_u8; size];
     // SAFETY: a live store; `joined` has room for one byte per rank.
     let code = unsafe {
-        ffi::c10d_store_join(store.0, rank as i32, size as i32, timeout_ms, joined.as_mut_ptr())
+        let timeout_ms = milliseconds(timeout);
+        let joined = joined.as_mut_ptr();
+        ffi::c10d_store_join(raw.pointer(), rank as i32, size as i32, timeout_ms, joined)
     };
-    ffi::check(code, "waiting for the other ranks").map_err(|error| match error {
+    let doing = format!("joining rank {rank} of {size} at {address}");
+    ffi::check(code, &doing).map_err(|error| match error {
         Error::Timeout(_) if joined[rank] == 1 => {
             Error::Timeout(missing_ranks(&joined, &address, seconds))
         }
@@ -227,7 +263,7 @@ fn meet(place: &Place, timeout_ms: i64) -> Result<Store> {
         )),
         other => other,
     })?;
-    Ok(store)
+    Ok(Meeting { keeper, raw, messages })
 }
 
 fn missing_ranks(joined: &[u8], address: &str, seconds: f64) -> String {

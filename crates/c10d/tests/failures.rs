@@ -6,7 +6,9 @@ mod support;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use c10d::{Error, ReduceOp, Reducer, ReducerOptions, backward, sync_batch_norm};
+use c10d::{
+    Doing, Error, ReduceOp, Reducer, ReducerOptions, Roll, Store, World, backward, sync_batch_norm,
+};
 use support::{end, free_port, start};
 use tch::{Device, Kind, Tensor};
 
@@ -23,6 +25,9 @@ fn rank() {
         return;
     }
     let world = support::world();
+    if ["freeze", "die", "load", "fail"].contains(&role.as_str()) {
+        return blame(&world, &role);
+    }
     let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
     let params = [ones(&[3]).set_requires_grad(true)];
     let reducer = Reducer::new(&world, &params, &ReducerOptions::default()).unwrap();
@@ -52,6 +57,32 @@ fn rank() {
     report(&result.unwrap_err());
     // Once lost, it stays an error.
     assert!(world.barrier().is_err());
+}
+
+/// Rank 2 leaves the others alone in step 12, in one of several ways.
+fn blame(world: &World, role: &str) {
+    let doing = if role == "load" && world.rank() == 2 { Doing::Loading } else { Doing::Training };
+    world.stands(12, doing);
+    // Long enough for the next sign of life to tell.
+    std::thread::sleep(Duration::from_millis(1200));
+    if world.rank() == 2 {
+        match role {
+            "freeze" => {
+                let me = std::process::id().to_string();
+                std::process::Command::new("kill").args(["-STOP", &me]).status().unwrap();
+            }
+            "die" => std::process::abort(),
+            "load" => std::thread::sleep(Duration::from_secs(10)),
+            _ => world.fail("no more of this").unwrap(),
+        }
+        return;
+    }
+    let error = world.barrier().unwrap_err();
+    assert!(matches!(error, Error::Timeout(_) | Error::PeerLost(_)), "{error}");
+    match world.blame() {
+        Ok(Some(found)) => println!("blames rank {}: {}", found.rank, found.what),
+        other => println!("{other:?}"),
+    }
 }
 
 /// One line that the parent looks for.
@@ -104,7 +135,7 @@ fn a_port_in_use_is_named() {
     let holder = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = holder.local_addr().unwrap().port();
     let line = lonely(0, 2, port, &[PATIENCE]);
-    let expected = format!("AddressInUse: rank 0 cannot listen on port {port}: it is in use");
+    let expected = format!("AddressInUse: port {port} on 127.0.0.1 is in use");
     assert!(line.starts_with(&expected), "{line}");
 }
 
@@ -135,25 +166,75 @@ fn a_rank_that_dies_or_stalls_is_an_error_on_the_others() {
     }
 }
 
-/// A run that waits for a rank which never comes serves as the launcher's agent: it keeps a
-/// store at the port. Two attempts of another run then meet there, one after the other.
+/// Attempts of one run meet one after the other in the store that a launcher keeps, which sees
+/// them there; a rank of another run is refused.
 #[test]
-fn attempts_of_a_restarted_run_meet_in_an_agents_store() {
-    let port = free_port();
-    let mut agent = start("join", 0, 2, port, &[("TORCHELASTIC_RUN_ID", "the agent")]);
-    for attempt in ["0", "1"] {
-        let extra = [
+fn a_launchers_store_serves_the_attempts_of_its_run_and_no_other() {
+    let store = Store::keep("127.0.0.1", 0, "the run", false).unwrap();
+    let variables = |run, attempt| {
+        [
             ("TORCHELASTIC_USE_AGENT_STORE", "True"),
-            ("TORCHELASTIC_RUN_ID", "the run"),
+            ("TORCHELASTIC_RUN_ID", run),
             ("TORCHELASTIC_RESTART_COUNT", attempt),
-        ];
-        for (rank, child) in [0, 1].map(|rank| (rank, start("join", rank, 2, port, &extra))) {
+        ]
+    };
+    for attempt in ["0", "1"] {
+        let extra = variables("the run", attempt);
+        for (rank, child) in [0, 1].map(|rank| (rank, start("join", rank, 2, store.port(), &extra)))
+        {
             let ended = end(child);
             assert!(ended.text.contains(&format!("joined as {rank} of 2")), "{}", ended.text);
         }
+        let roll = Roll::of(&store, "the run", attempt, 2).unwrap();
+        assert!(roll.pulse(1).unwrap().unwrap().left);
+        assert!(roll.pulse(2).unwrap().is_none() && roll.failed().unwrap().is_none());
     }
-    agent.kill().unwrap();
-    agent.wait().unwrap();
+    let line = lonely(0, 2, store.port(), &variables("another", "0"));
+    assert!(line.starts_with("Rendezvous: the ranks that meet at 127.0.0.1:"), "{line}");
+    assert!(line.contains("belong to the run `the run`, this one to `another`"), "{line}");
+}
+
+#[test]
+fn rank_zero_refuses_a_rank_of_another_run_and_one_that_is_there_already() {
+    let port = free_port();
+    let mut zero = start("join", 0, 2, port, &[("TORCHELASTIC_RUN_ID", "a")]);
+    let line = lonely(1, 2, port, &[("TORCHELASTIC_RUN_ID", "b")]);
+    assert!(line.contains("belong to the run `a`, this one to `b`"), "{line}");
+    let agent = [("TORCHELASTIC_RUN_ID", "a"), ("TORCHELASTIC_USE_AGENT_STORE", "True")];
+    let line = lonely(0, 2, port, &agent);
+    assert!(line.starts_with("Rendezvous: joining rank 0 of 2"), "{line}");
+    assert!(line.contains("started twice"), "{line}");
+    zero.kill().unwrap();
+    zero.wait().unwrap();
+}
+
+/// Of three ranks the last one dies, freezes, is stuck loading, or fails and says so: the
+/// others name it, both alike.
+#[test]
+fn the_rank_that_is_to_blame_is_named() {
+    for (role, what) in [
+        ("freeze", "gives no sign of life, last heard of in step 12"),
+        ("die", "gives no sign of life, last heard of in step 12"),
+        ("load", "is alive, but stuck loading its batch for step 12"),
+        ("fail", "failed first: in step 12: no more of this"),
+    ] {
+        let port = free_port();
+        let patience = [("C10D_TEST_TIMEOUT", "4")];
+        let mut ranks = [0, 1, 2].map(|rank| start(role, rank, 3, port, &patience));
+        let freeze = role == "freeze";
+        let waited: Vec<_> = ranks.iter_mut().map(|rank| rank.stdout.take().unwrap()).collect();
+        for (rank, output) in waited.into_iter().enumerate().take(2) {
+            let text = std::io::read_to_string(output).unwrap();
+            let expected = format!("blames rank 2: {what}");
+            assert!(text.contains(&expected), "{role}, rank {rank}: {text}");
+        }
+        for mut rank in ranks {
+            if freeze {
+                rank.kill().unwrap();
+            }
+            rank.wait().unwrap();
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,12 @@ use sha2::{Digest, Sha256};
 use crate::{Index, hex};
 
 /// Raised whenever the meaning of the file changes; other versions are rebuilt.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Cached<T> {
@@ -26,16 +31,31 @@ pub(crate) fn file(cache: &Path, root: &Path) -> PathBuf {
 /// The index in `file`, if it is whole and was made for this root and content.
 pub(crate) fn load(file: &Path, root: &Path, key: &str) -> Option<Index> {
     let bytes = std::fs::read(file).ok()?;
-    let cached: Cached<Index> = match serde_json::from_slice(&bytes) {
-        Ok(cached) => cached,
+    let index = match parse(&bytes) {
+        Ok(index) => index?,
         Err(error) => {
             tracing::warn!("index cache {} is damaged ({error}): rebuilding", file.display());
             return None;
         }
     };
-    let index = cached.index;
-    let fits = cached.version == VERSION && index.root == root && index.key == key;
-    (fits && index.is_consistent()).then_some(index)
+    (index.root == root && index.key == key).then_some(index)
+}
+
+/// The index in a cache file's bytes; none if they are another version's.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Index>, String> {
+    let text = |error: serde_json::Error| error.to_string();
+    let Version { version } = serde_json::from_slice(bytes).map_err(text)?;
+    if version != VERSION {
+        return Ok(None);
+    }
+    let index = serde_json::from_slice::<Cached<Index>>(bytes).map_err(text)?.index;
+    if !index.is_consistent() {
+        return Err("its parts do not fit each other".into());
+    }
+    Ok(Some(index))
 }
 
 /// Writes `index` beside `file`, syncs and renames. A read-only disk costs the next run

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::index::{BadFile, Progress, bad_file, for_each};
-use crate::listing::Listing;
+use crate::listing::{Entry, Listing};
 use crate::{Error, picture};
 
 /// What a full check found.
@@ -25,12 +25,14 @@ pub struct CheckReport {
 /// an error, even when nothing else is there.
 ///
 /// # Errors
-/// No such folder, or no image files in it.
+/// No such folder, or no image files in it; [`Error::System`].
 pub fn check(root: &Path, progress: Option<Progress<'_>>) -> Result<CheckReport, Error> {
     let listing = Listing::read(root)?;
-    let sizes: Vec<_> = for_each(&listing.entries, progress, |entry| {
-        picture::read_photo(&listing.root.join(&entry.path)).map(|image| image.dimensions())
-    });
+    let read = |entry: &Entry| match picture::read_photo(&listing.root.join(&entry.path)) {
+        Err(error) if !matches!(error, Error::Image { .. }) => Err(error),
+        image => Ok(image.map(|image| image.dimensions())),
+    };
+    let sizes: Vec<_> = for_each::<_, _, Result<_, _>>(&listing.entries, progress, read)?;
     let mut report = CheckReport { people: 0, images: 0, not_square: 0, bad: listing.bad };
     let mut last_person = None;
     for (entry, size) in listing.entries.into_iter().zip(sizes) {

@@ -117,6 +117,19 @@ pub enum Error {
         reason: String,
     },
 
+    /// A file could not be opened for lack of something that has nothing to do with it.
+    #[error(
+        "cannot read {}: {source}: raise the limit of open files (`ulimit -n`), free some memory, \
+         or lower `workers`",
+        path.display()
+    )]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
     /// A decoded cache cannot be used.
     #[error(
         "decoded cache {}: {reason}: make it anew with `faceshield data cache {} --size {size} \
@@ -141,6 +154,28 @@ pub enum Error {
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+
+    /// More images than allowed vanished, changed or turned out unreadable.
+    #[error(
+        "{bad} of {of} images in {} cannot be used, max_bad_images = {share} allows {allowed}: \
+         {examples}: restore or remove them (`faceshield data check` lists unreadable ones) and \
+         run again, or allow more with --max-bad-images SHARE",
+        root.display()
+    )]
+    TooManyBad {
+        /// The data set's root.
+        root: PathBuf,
+        /// Files found bad by this process, when indexed or since.
+        bad: usize,
+        /// Files there were when indexed.
+        of: usize,
+        /// The share of them that may be bad.
+        share: f64,
+        /// The number that this share is.
+        allowed: usize,
+        /// The first of them with their reasons, and where the others are listed.
+        examples: String,
     },
 
     /// During training so many images turned out unreadable that no pair is left.

@@ -4,14 +4,19 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::decoded::{self, CacheReport, Decoded};
-use crate::picture::{MAX_SIDE, read_image};
-use crate::{Error, Index, Planes, Progress};
+use crate::picture::{MAX_SIDE, read_indexed};
+use crate::{BadImages, Error, Index, Planes, Progress};
 
 /// The images of an index at one size: decoded from their files, or read from a decoded
 /// cache. Both give the same pixels, bit for bit.
+///
+/// What comes out is what was indexed: an image whose file has vanished, changed or become
+/// unreadable since is [`BadImages`]', and stays there.
 #[derive(Debug)]
 pub struct Faces {
-    index: Arc<Index>,
+    bad: Arc<BadImages>,
+    /// Share of the files that may be bad.
+    bad_share: f64,
     size: u32,
     decoded: Option<Decoded>,
     /// One place per image, where what was decoded stays.
@@ -34,14 +39,31 @@ impl Faces {
             });
         }
         let decoded = cache.map(|path| Decoded::open(path, &index, size)).transpose()?;
-        Ok(Faces { index, size, decoded, kept: None })
+        let bad = Arc::new(BadImages::new(index, None));
+        Ok(Faces { bad, bad_share: 1.0, size, decoded, kept: None })
+    }
+
+    /// The same, with the bad images that are known already (the index must be the one given
+    /// to [`Faces::new`]) and of which no more than `share` of all files are borne, 0 to 1.
+    /// One is always borne, unless `share` is 0.
+    ///
+    /// # Errors
+    /// A share out of range; [`Error::TooManyBad`].
+    pub fn bearing(mut self, bad: Arc<BadImages>, share: f64) -> Result<Faces, Error> {
+        if !(0.0..=1.0).contains(&share) {
+            let (value, expected) = (share.to_string(), "a share from 0 to 1".into());
+            return Err(Error::Option { key: "max_bad_images", value, expected });
+        }
+        bad.check(share)?;
+        (self.bad, self.bad_share) = (bad, share);
+        Ok(self)
     }
 
     /// The same, keeping in memory what it has read, if all images together need no more than
     /// `limit` bytes: a small set is decoded once and not once an epoch. A decoded cache is in
     /// memory already.
     pub fn keeping(mut self, limit: usize) -> Faces {
-        let images = self.index.images().len();
+        let images = self.index().images().len();
         let bytes = (3 * self.size as usize * self.size as usize).saturating_mul(images);
         let keep = self.decoded.is_none() && bytes <= limit;
         self.kept = keep.then(|| (0..images).map(|_| OnceLock::new()).collect());
@@ -50,7 +72,12 @@ impl Faces {
 
     /// Whose images these are.
     pub fn index(&self) -> &Arc<Index> {
-        &self.index
+        self.bad.index()
+    }
+
+    /// The images that cannot be used.
+    pub fn bad(&self) -> &BadImages {
+        &self.bad
     }
 
     /// Side of the images in pixels.
@@ -61,12 +88,30 @@ impl Faces {
     /// Image number `image` of the index, `size` × `size` pixels.
     ///
     /// # Errors
-    /// [`Error::Image`] when this image cannot be decoded, or could not when the cache was
-    /// made, or has no such number; [`Error::DecodedCache`] when the cache cannot be read.
+    /// [`Error::Image`] when this image cannot be used, now or earlier, or has no such number;
+    /// [`Error::TooManyBad`] when that makes more than are borne; [`Error::DecodedCache`] when
+    /// the cache cannot be read; [`Error::System`].
     pub fn read(&self, image: usize) -> Result<Planes, Error> {
-        let Some(path) = self.index.path(image) else {
+        // First, so that a vanished folder does not fail file by file.
+        self.bad.check(self.bad_share)?;
+        let fetched = match (self.bad.reason(image), self.index().path(image)) {
+            (Some(reason), Some(path)) => Err(Error::Image { path, reason }),
+            _ => self.fetch(image),
+        };
+        if let Err(Error::Image { reason, .. }) = &fetched
+            && image < self.index().images().len()
+        {
+            self.bad.add(image, reason);
+            self.bad.check(self.bad_share)?;
+        }
+        fetched
+    }
+
+    /// [`Faces::read`] without a thought of other bad images.
+    pub(crate) fn fetch(&self, image: usize) -> Result<Planes, Error> {
+        let Some(path) = self.index().path(image) else {
             let reason = format!("there is no image number {image}");
-            return Err(Error::Image { path: self.index.root().into(), reason });
+            return Err(Error::Image { path: self.index().root().into(), reason });
         };
         match &self.decoded {
             Some(decoded) => decoded.read(image, &path),
@@ -79,7 +124,8 @@ impl Faces {
         if let Some(planes) = place.and_then(OnceLock::get) {
             return Ok(planes.clone());
         }
-        let planes = Planes::from_image(&read_image(path, self.size)?);
+        let planes =
+            Planes::from_image(&read_indexed(path, &self.index().images()[image], self.size)?);
         if let Some(place) = place {
             // Another thread may have been first; it has the same pixels.
             let _ = place.set(planes.clone());

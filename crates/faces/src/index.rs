@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::file::Stamp;
 use crate::listing::{Entry, Listing};
 use crate::{Error, cache, picture};
 
@@ -43,6 +44,8 @@ pub struct Image {
     pub width: u32,
     /// Height in pixels, before any EXIF rotation.
     pub height: u32,
+    /// What tells whether the file is still the one that was indexed.
+    pub(crate) stamp: Stamp,
 }
 
 /// The images of a data set, one folder per person, sorted bytewise by person and path.
@@ -103,9 +106,11 @@ impl Index {
     ) -> Result<Index, Error> {
         let count = listing.entries.len();
         let root = listing.root;
-        let headers: Vec<_> = for_each(&listing.entries, progress, |entry| {
-            picture::read_header(&root.join(&entry.path))
-        });
+        let read = |entry: &Entry| match picture::read_header(&root.join(&entry.path)) {
+            Err(error) if !matches!(error, Error::Image { .. }) => Err(error),
+            header => Ok(header),
+        };
+        let headers: Vec<_> = for_each::<_, _, Result<_, _>>(&listing.entries, progress, read)?;
         let mut index =
             Index { root, key, people: Vec::new(), images: Vec::new(), bad: listing.bad };
         for (entry, header) in listing.entries.into_iter().zip(headers) {
@@ -126,7 +131,8 @@ impl Index {
             _ => self.people.push(Person { name: entry.person, images: place..place + 1 }),
         }
         let person = self.people.len() - 1;
-        self.images.push(Image { path: entry.path, person, width, height });
+        let (path, stamp) = (entry.path, entry.stamp);
+        self.images.push(Image { path, person, width, height, stamp });
     }
 
     fn validate(&self, files: usize) -> Result<(), Error> {
@@ -190,14 +196,15 @@ impl Index {
     }
 
     /// A number that two ranks share exactly when they see the same images in the same
-    /// order (relative paths and people; neither the root nor file times count, so copies
-    /// on different nodes agree).
+    /// order (relative paths, people and file sizes; neither the root nor file times count,
+    /// so copies on different nodes agree).
     pub fn digest(&self) -> u64 {
         let mut hash = Sha256::new();
         for image in &self.images {
             hash.update((image.path.len() as u64).to_le_bytes());
             hash.update(image.path.as_bytes());
             hash.update((image.person as u64).to_le_bytes());
+            hash.update(image.stamp.bytes.to_le_bytes());
         }
         let bytes = hash.finalize();
         bytes[..8].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))

@@ -4,12 +4,14 @@
 //! half the sides follows directly: less arithmetic than decoding all and shrinking, and close
 //! to it (the frequencies left out are those that shrinking would blur away).
 
-use std::path::Path;
-
 use image::RgbImage;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
 
-/// Decodes the JPEG file `path` of `dimensions` (width, height) at the smallest of 1/8, 1/4,
+/// Passes over the image that a progressive file may have: a few bytes ask for each. As many
+/// as the other decoder allows.
+const MAX_SCANS: u32 = 100;
+
+/// Decodes the JPEG file `bytes` of `dimensions` (width, height) at the smallest of 1/8, 1/4,
 /// 1/2 and 1 of its size whose sides are both at least `size` pixels. Not turned yet as its
 /// EXIF says. `None` for files that libjpeg-turbo cannot give as RGB, by their header: CMYK,
 /// YCCK and lossless ones.
@@ -17,14 +19,14 @@ use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
 /// # Errors
 /// The decoder's reason, also where it only warns: a file cut short is one.
 pub(crate) fn decode(
-    path: &Path,
+    bytes: &[u8],
     dimensions: (u32, u32),
     size: u32,
 ) -> Result<Option<RgbImage>, String> {
     let text = |error: turbojpeg::Error| error.to_string();
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let mut decoder = Decompressor::new().map_err(text)?;
-    let header = decoder.read_header(&bytes).map_err(text)?;
+    decoder.set_scan_limit(MAX_SCANS).map_err(text)?;
+    let header = decoder.read_header(bytes).map_err(text)?;
     // Limits were checked on what another reader found in the header.
     if (header.width, header.height) != (dimensions.0 as usize, dimensions.1 as usize) {
         return Err("its size is not what its header said".into());
@@ -38,7 +40,7 @@ pub(crate) fn decode(
     let mut pixels = RgbImage::new(scaled.width as u32, scaled.height as u32);
     let (width, height, pitch) = (scaled.width, scaled.height, 3 * scaled.width);
     let output = Image { pixels: pixels.as_mut(), width, pitch, height, format: PixelFormat::RGB };
-    decoder.decompress(&bytes, output).map_err(text)?;
+    decoder.decompress(bytes, output).map_err(text)?;
     Ok(Some(pixels))
 }
 
@@ -140,7 +142,7 @@ mod tests {
         let image = Image { pixels: &cmyk[..], width, pitch, height, format };
         let bytes = turbojpeg::compress(image, 95, turbojpeg::Subsamp::None).unwrap();
         std::fs::write(&path, &bytes).unwrap();
-        assert!(decode(&path, (64, 64), 64).unwrap().is_none());
+        assert!(decode(&bytes, (64, 64), 64).unwrap().is_none());
         assert_eq!(read_image(&path, 64).unwrap(), read_photo(&path).unwrap());
     }
 

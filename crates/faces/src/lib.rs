@@ -4,6 +4,7 @@
 //!   [`check`] decodes all of them.
 //! - [`Faces`]: the images of an index at one size, decoded from their files or read from a
 //!   decoded cache.
+//! - [`BadImages`]: the images that turned out bad, and how many may.
 //! - [`Sampler`]: which images a rank sees in which batch, as a pure function.
 //! - [`PairLoader`]: batches of (source, target) images of two people (method.md §1),
 //!   decoded ahead by a thread pool with bounded memory; bytes until
@@ -20,6 +21,7 @@
 //! Drawn faces with known identity and attributes will live in a module `synth` beside
 //! [`demo`] and write the same layout: one folder per person.
 
+mod bad;
 mod batch;
 mod cache;
 mod check;
@@ -27,6 +29,7 @@ mod decoded;
 pub mod demo;
 mod error;
 mod faces;
+mod file;
 mod index;
 #[cfg(feature = "turbojpeg")]
 mod jpeg;
@@ -39,7 +42,9 @@ mod random;
 mod sampler;
 pub mod similarity;
 mod tensor;
+mod webp;
 
+pub use bad::BadImages;
 pub use batch::PairBatch;
 pub use check::{CheckReport, check};
 pub use decoded::CacheReport;

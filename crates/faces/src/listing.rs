@@ -1,12 +1,12 @@
 //! What lies in a data set's folder: names, sizes and times, nothing opened yet.
 
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use crate::error::one_line;
+use crate::file::Stamp;
 use crate::index::BadFile;
 use crate::{Error, hex};
 
@@ -19,9 +19,7 @@ pub(crate) struct Entry {
     pub(crate) person: String,
     /// Path relative to the root, beginning with the person's folder.
     pub(crate) path: String,
-    size: u64,
-    /// Nanoseconds since 1970, as the file system gives them.
-    modified: u128,
+    pub(crate) stamp: Stamp,
 }
 
 /// All image files below the folders of a root.
@@ -96,10 +94,8 @@ impl Listing {
             Ok(metadata) => metadata,
             Err(error) => return self.reject(entry.path(), &error.to_string()),
         };
-        let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        let (person, path) = (person.to_owned(), path.to_owned());
-        let modified = modified.map_or(0, |t| t.as_nanos());
-        self.entries.push(Entry { person, path, size: metadata.len(), modified });
+        let (person, path, stamp) = (person.to_owned(), path.to_owned(), Stamp::of(&metadata));
+        self.entries.push(Entry { person, path, stamp });
     }
 
     fn reject(&mut self, path: &Path, reason: &str) {
@@ -118,8 +114,9 @@ impl Listing {
         add(self.root.as_os_str().as_encoded_bytes());
         for entry in &self.entries {
             add(entry.path.as_bytes());
-            add(&entry.size.to_le_bytes());
-            add(&entry.modified.to_le_bytes());
+            add(&entry.stamp.bytes.to_le_bytes());
+            // 16 bytes, so that decoded caches made when it was a wider number go on fitting.
+            add(&u128::from(entry.stamp.modified).to_le_bytes());
         }
         for bad in &self.bad {
             add(bad.path.as_bytes());

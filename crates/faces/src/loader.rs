@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pairs::{Loaded, Pairs};
 use crate::tensor::stack;
-use crate::{BadFile, Error, Faces, PairBatch, PairItem, Sampler};
+use crate::{Error, Faces, PairBatch, PairItem, Sampler};
 
 /// What the loader needs to know; every field is a configuration key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,9 +159,9 @@ impl PairLoader {
         batches
     }
 
-    /// Files found unreadable, when indexed or since, sorted by path.
-    pub fn bad_files(&self) -> Vec<BadFile> {
-        self.pairs.bad_files()
+    /// The images of all batches.
+    pub fn faces(&self) -> &Faces {
+        self.pairs.faces()
     }
 }
 

@@ -1,10 +1,9 @@
 //! Who is paired with whom, and who stands in for an image that cannot be read.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::random::{Use, below, mix, unit};
-use crate::{BadFile, Error, Faces, Index, PairConfig, Planes};
+use crate::{Error, Faces, Index, PairConfig, Planes};
 
 /// One (source, target) pair of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +32,15 @@ pub(crate) struct Loaded {
 pub(crate) struct Pairs {
     faces: Arc<Faces>,
     config: PairConfig,
-    /// Images that failed after indexing, and why. Only spares asking again: whether an
-    /// image is readable does not change, so nothing depends on what is in here.
-    bad: Mutex<BTreeMap<usize, String>>,
 }
 
 impl Pairs {
     pub(crate) fn new(faces: Arc<Faces>, config: PairConfig) -> Pairs {
-        Pairs { faces, config, bad: Mutex::new(BTreeMap::new()) }
+        Pairs { faces, config }
+    }
+
+    pub(crate) fn faces(&self) -> &Faces {
+        &self.faces
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -65,7 +65,7 @@ impl Pairs {
 
     /// Reads a drawn pair, at the configured size.
     ///
-    /// An image that cannot be read is replaced by the next readable one of the same person
+    /// An image that cannot be used is replaced by the next readable one of the same person
     /// (in index order, wrapping round), and if there is none by the next readable one of
     /// the following people (wrapping round; for a target without the source's person).
     /// That depends on the files alone, so all ranks and all runs agree. The returned item
@@ -73,7 +73,8 @@ impl Pairs {
     ///
     /// # Errors
     /// [`Error::NothingLeft`] when no two people have a readable image any more;
-    /// [`Error::DecodedCache`] when the cache cannot be read.
+    /// [`Error::TooManyBad`] when more cannot be used than are borne; others of
+    /// [`Faces::read`].
     pub(crate) fn load(&self, drawn: PairItem) -> Result<Loaded, Error> {
         let (source, mut source_pixels) = self.first_readable(drawn.source, None)?;
         self.arrange(&mut source_pixels, Use::FlipSource, drawn.seed);
@@ -104,23 +105,15 @@ impl Pairs {
                 return Ok((image, pixels));
             }
         }
-        Err(self.nothing_left())
+        Err(self.faces.bad().nothing_left())
     }
 
-    /// The pixels of an image, or none if it is unreadable.
+    /// The pixels of an image, or none if it cannot be used.
     fn read(&self, image: usize) -> Result<Option<Planes>, Error> {
-        if self.lock().contains_key(&image) {
-            return Ok(None);
-        }
         let _range = c10d::torch::range(c"decode");
         match self.faces.read(image) {
             Ok(pixels) => Ok(Some(pixels)),
-            Err(Error::Image { path, reason }) => {
-                let path = path.display();
-                tracing::warn!("cannot read image {path}: {reason}; another takes its place");
-                self.lock().insert(image, reason);
-                Ok(None)
-            }
+            Err(Error::Image { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -135,37 +128,7 @@ impl Pairs {
         }
     }
 
-    /// Files that failed when indexed or since, sorted by path.
-    pub(crate) fn bad_files(&self) -> Vec<BadFile> {
-        let images = self.index().images();
-        let mut all = self.index().bad().to_vec();
-        all.extend(self.lock().iter().map(|(&image, reason)| BadFile {
-            path: images[image].path.clone(),
-            reason: reason.clone(),
-        }));
-        all.sort_by(|a, b| a.path.cmp(&b.path));
-        all
-    }
-
-    fn nothing_left(&self) -> Error {
-        let bad = self.lock();
-        let example = bad
-            .iter()
-            .next()
-            .map(|(&image, reason)| format!("{} ({reason})", self.index().images()[image].path));
-        Error::NothingLeft {
-            root: self.index().root().into(),
-            bad: bad.len(),
-            example: example.unwrap_or_default(),
-        }
-    }
-
     fn person_images(&self, image: usize) -> std::ops::Range<usize> {
         self.index().people()[self.index().images()[image].person].images.clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {
-        // A map of finished facts is whole even if a thread died holding it.
-        self.bad.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,20 +1,21 @@
-//! One image file → RGB, 8 bits → the network's size.
+//! An image file's bytes → RGB, 8 bits → the network's size.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::Error;
 use crate::error::one_line;
+use crate::file::{self, CHANGED};
+use crate::{Error, Image, webp};
 
 /// Longest side a file may claim, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
-/// Memory a decoder may ask for, in bytes.
-const MAX_ALLOC: u64 = 512 << 20;
+/// Memory that an image's pixels may take, as the file has them and as 8-bit RGB, in bytes.
+/// A decoder may need about as much again, several times that for a progressive JPEG file.
+const MAX_PIXELS: u64 = 512 << 20;
 
 /// What decodes JPEG files in this build, whose pixels differ a little: part of what is kept
 /// under a decoded image.
@@ -26,9 +27,11 @@ pub const DECODER: &str = if cfg!(feature = "turbojpeg") { "turbojpeg" } else { 
 ///
 /// # Errors
 /// [`Error::Image`] with the reason: missing, unknown format, cut short, sides above
-/// [`MAX_SIDE`], more than 512 MiB of pixels.
+/// [`MAX_SIDE`], more than 512 MiB as a file or as pixels. [`Error::System`] when the reason
+/// is this machine's.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
-    guarded(path, || decode(path, None))
+    let bytes = file::read(path, None)?;
+    guarded(path, || decode(&bytes, &Wanted::default()))
 }
 
 /// [`read_photo`], then resized to `size` × `size` pixels where the size differs
@@ -41,20 +44,64 @@ pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
 /// # Errors
 /// As [`read_photo`].
 pub fn read_image(path: &Path, size: u32) -> Result<RgbImage, Error> {
-    guarded(path, || resize(decode(path, Some(size))?, size))
+    let bytes = file::read(path, None)?;
+    let wanted = Wanted { at_least: Some(size), ..Wanted::default() };
+    guarded(path, || resize(decode(&bytes, &wanted)?, size))
 }
 
-/// Decodes a file in full or, where its decoder can, to no less than `at_least` pixels a side.
-fn decode(path: &Path, at_least: Option<u32>) -> Result<RgbImage, String> {
-    let reader = reader(path)?;
-    let format = reader.format();
-    let mut decoder = reader.into_decoder().map_err(text)?;
-    if decoder.total_bytes() > MAX_ALLOC {
-        return Err(format!("its pixels need more than {} MiB", MAX_ALLOC >> 20));
+/// [`read_image`] of the file `path` of an index, whose entry is `image`.
+///
+/// # Errors
+/// As [`read_photo`]; [`Error::Image`] for a file that is not what was indexed.
+pub(crate) fn read_indexed(path: &Path, image: &Image, size: u32) -> Result<RgbImage, Error> {
+    let bytes = file::read(path, Some(image.stamp))?;
+    let wanted = Wanted { dimensions: Some((image.width, image.height)), at_least: Some(size) };
+    guarded(path, || resize(decode(&bytes, &wanted)?, size))
+}
+
+/// Width and height in pixels from the file's header alone.
+pub(crate) fn read_header(path: &Path) -> Result<(u32, u32), Error> {
+    let (file, _) = file::open(path)?;
+    guarded(path, || header(BufReader::new(file)))
+}
+
+pub(crate) fn header(reader: impl BufRead + Seek) -> Result<(u32, u32), String> {
+    let (_, decoder) = decoder(reader)?;
+    match decoder.dimensions() {
+        (0, _) | (_, 0) => Err("it has no pixels".into()),
+        dimensions => Ok(dimensions),
     }
-    let orientation = decoder.orientation().map_err(text)?;
-    let scaled = scaled(path, format, decoder.dimensions(), at_least)?;
-    let mut image = match scaled {
+}
+
+/// What is known and asked of an image before it is decoded.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    /// Width and height that it must have.
+    pub(crate) dimensions: Option<(u32, u32)>,
+    /// Sides that suffice, where the decoder can give fewer than all.
+    pub(crate) at_least: Option<u32>,
+}
+
+/// Decodes the bytes of an image file.
+///
+/// # Errors
+/// Why it cannot be used. Decoders panic, too: see [`guarded`].
+pub(crate) fn decode(bytes: &[u8], wanted: &Wanted) -> Result<RgbImage, String> {
+    let (format, mut decoder) = decoder(Cursor::new(bytes))?;
+    let (width, height) = decoder.dimensions();
+    if wanted.dimensions.is_some_and(|indexed| indexed != (width, height)) {
+        return Err(CHANGED.into());
+    }
+    let rgb = 3 * u64::from(width) * u64::from(height);
+    if rgb.max(decoder.total_bytes()) > MAX_PIXELS {
+        let limit = MAX_PIXELS >> 20;
+        return Err(format!("its {width} × {height} pixels need more than {limit} MiB"));
+    }
+    let orientation = match format {
+        ImageFormat::WebP => webp::orientation(bytes),
+        _ => decoder.orientation().map_err(text)?,
+    };
+    let mut image = match scaled(bytes, format, (width, height), wanted.at_least)? {
         Some(image) => DynamicImage::ImageRgb8(image),
         None => DynamicImage::from_decoder(decoder).map_err(text)?,
     };
@@ -62,47 +109,43 @@ fn decode(path: &Path, at_least: Option<u32>) -> Result<RgbImage, String> {
     Ok(image.into_rgb8())
 }
 
+/// The decoder for what `reader` reads, past its header and within the limits.
+fn decoder<'a>(
+    reader: impl BufRead + Seek + 'a,
+) -> Result<(ImageFormat, impl ImageDecoder + 'a), String> {
+    let mut reader =
+        ImageReader::new(reader).with_guessed_format().map_err(|error| error.to_string())?;
+    let format = reader.format().ok_or("it is no PNG, JPEG, WebP or BMP image")?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_PIXELS);
+    reader.limits(limits);
+    Ok((format, reader.into_decoder().map_err(text)?))
+}
+
 /// The image at a fraction of its size, if its format offers that.
 #[cfg(feature = "turbojpeg")]
 fn scaled(
-    path: &Path,
-    format: Option<image::ImageFormat>,
+    bytes: &[u8],
+    format: ImageFormat,
     dimensions: (u32, u32),
     at_least: Option<u32>,
 ) -> Result<Option<RgbImage>, String> {
     match (format, at_least) {
-        (Some(image::ImageFormat::Jpeg), Some(size)) => crate::jpeg::decode(path, dimensions, size),
+        (ImageFormat::Jpeg, Some(size)) => crate::jpeg::decode(bytes, dimensions, size),
         _ => Ok(None),
     }
 }
 
 #[cfg(not(feature = "turbojpeg"))]
 fn scaled(
-    _: &Path,
-    _: Option<image::ImageFormat>,
+    _: &[u8],
+    _: ImageFormat,
     _: (u32, u32),
     _: Option<u32>,
 ) -> Result<Option<RgbImage>, String> {
     Ok(None)
-}
-
-/// Width and height in pixels from the file's header alone.
-pub(crate) fn read_header(path: &Path) -> Result<(u32, u32), Error> {
-    guarded(path, || {
-        let (width, height) = reader(path)?.into_decoder().map_err(text)?.dimensions();
-        if width == 0 || height == 0 { Err("it has no pixels".into()) } else { Ok((width, height)) }
-    })
-}
-
-fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let mut reader = reader.map_err(|error| error.to_string())?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_ALLOC);
-    reader.limits(limits);
-    Ok(reader)
 }
 
 pub(crate) fn resize(image: RgbImage, size: u32) -> Result<RgbImage, String> {

@@ -38,7 +38,7 @@ fn epoch(faces: Faces, config: PairConfig) -> (Vec<PairItem>, Vec<Tensor>) {
         Tensor::cat(&[source, target], 0)
     });
     let tensors = tensors.collect();
-    assert_eq!(loader.bad_files()[0].path, "p02/1.png");
+    assert_eq!(loader.faces().bad().files()[0].path, "p02/1.png");
     (batches.into_iter().flat_map(|batch| batch.items).collect(), tensors)
 }
 
@@ -126,6 +126,20 @@ fn a_cache_cut_short_while_open_ends_the_epoch() {
     let error = loader.epoch(0, 0).find_map(Result::err).unwrap();
     assert!(matches!(error, Error::DecodedCache { .. }), "{error}");
     assert!(!error.to_string().contains('\n') && error.to_string().contains("data cache"));
+}
+
+#[test]
+fn a_cache_written_to_while_open_ends_the_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, path) = cached(dir.path());
+    let faces = Faces::new(index(&root), 8, Some(&path)).unwrap();
+    faces.read(0).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified + std::time::Duration::from_nanos(1)).unwrap();
+    let error = faces.read(0).unwrap_err();
+    assert!(matches!(error, Error::DecodedCache { .. }), "{error}");
+    assert!(error.to_string().contains("written to since it was opened"), "{error}");
 }
 
 #[test]

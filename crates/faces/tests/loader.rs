@@ -158,7 +158,7 @@ fn unreadable_images_are_replaced_and_listed() {
         let config = PairConfig { workers, ..config() };
         let loader = PairLoader::new(faces.clone(), config, 0, 1).unwrap();
         let all: Vec<_> = (0..4).flat_map(|epoch| items(&batches(&loader, epoch, 0))).collect();
-        (all, loader.bad_files())
+        (all, loader.faces().bad().files())
     };
     let (got, listed) = run(1);
     assert_eq!(got.len(), drawn.len(), "batches keep their size");

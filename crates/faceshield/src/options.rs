@@ -45,6 +45,9 @@ pub(crate) struct DataOptions {
     /// Keep decoded images in each rank's memory if all of them fit into so many MB (10⁶
     /// bytes); 0 never does.
     pub(crate) keep_decoded_mb: usize,
+    /// Share of the image files, 0 to 1, that may be bad before the run stops: unreadable, or
+    /// vanished or changed since they were indexed. One may always be, unless this is 0.
+    pub(crate) max_bad_images: f64,
 }
 
 impl Default for DataOptions {
@@ -58,6 +61,7 @@ impl Default for DataOptions {
             prefetch: loader.prefetch,
             decoded_cache: String::new(),
             keep_decoded_mb: 256,
+            max_bad_images: 0.01,
         }
     }
 }
@@ -250,6 +254,10 @@ impl Common {
         self.model.validate().map_err(|error| misuse(format!("configuration: {error}")))?;
         if self.data.prefetch == 0 {
             return Err(misuse("configuration: prefetch must be at least 1"));
+        }
+        let share = self.data.max_bad_images;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(misuse(format!("max_bad_images = {share}: a share lies between 0 and 1")));
         }
         Ok(())
     }

@@ -11,14 +11,20 @@ use support::{Place, TINY};
 /// Long enough for anything here on a busy machine; only a broken test waits so long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A training run of two ranks that would go on for hours.
-fn endless(place: &Place) -> Child {
+/// A training run of two ranks that would go on for hours; `how` are words for the launcher.
+fn endless(place: &Place, how: &str) -> Child {
     place.faces(4, 1);
+    machine(place, &format!("--nproc-per-node 2 --log-dir logs {how}"), "stderr")
+}
+
+/// One machine's launcher of such a run, what it says in the file `stderr`.
+fn machine(place: &Place, how: &str, stderr: &str) -> Child {
     let mut command = place.faceshield();
-    command.args(["launch", "--nproc-per-node", "2", "--log-dir", "logs", "--", "train", "fse"]);
+    command.arg("launch").args(how.split_whitespace()).args(["--", "train", "fse"]);
     command.args(TINY).args(["--data", "faces", "--set", "epochs=100000"]);
     command.args(["--set", "preview_every=0", "--set", "log_every=1"]);
-    let log = std::fs::File::create(place.path("stderr")).unwrap();
+    command.args(["--set", "timeout_seconds=4"]);
+    let log = std::fs::File::create(place.path(stderr)).unwrap();
     command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
@@ -39,7 +45,13 @@ fn said(place: &Place) -> String {
 }
 
 fn training(place: &Place) {
-    wait_for(place, "no step was done", || said(place).contains("step 1:").then_some(()));
+    training_again(place, 1);
+}
+
+/// Waits until step 1 has been done so many times.
+fn training_again(place: &Place, times: usize) {
+    let done = || said(place).matches("step 1:").count() >= times;
+    wait_for(place, "no step was done", || done().then_some(()));
 }
 
 fn ended(place: &Place, launcher: &mut Child) -> Option<i32> {
@@ -76,7 +88,7 @@ fn which(ranks: &[u32], rank: usize) -> u32 {
 #[test]
 fn a_killed_rank_is_named_and_the_other_stopped() {
     let place = Place::new();
-    let mut launcher = endless(&place);
+    let mut launcher = endless(&place, "");
     training(&place);
     let ranks = children(launcher.id());
     assert_eq!(ranks.len(), 2);
@@ -92,11 +104,11 @@ fn a_killed_rank_is_named_and_the_other_stopped() {
 #[test]
 fn sigint_reaches_the_ranks_which_save_and_end() {
     let place = Place::new();
-    let mut launcher = endless(&place);
+    let mut launcher = endless(&place, "");
     training(&place);
     let ranks = children(launcher.id());
     signal("INT", launcher.id());
-    assert_eq!(ended(&place, &mut launcher), Some(1));
+    assert_eq!(ended(&place, &mut launcher), Some(75));
     let text = said(&place);
     assert!(text.lines().last().unwrap().contains("stopped by SIGINT"), "{text}");
     assert!(!ranks.iter().any(|&rank| running(rank)));
@@ -105,10 +117,80 @@ fn sigint_reaches_the_ranks_which_save_and_end() {
     assert!(names.iter().any(|name| name.to_string_lossy().starts_with("step_")), "{names:?}");
 }
 
+/// A stopped process ends nothing and closes nothing: only its silence tells.
+#[test]
+fn a_frozen_rank_is_named_with_its_last_step() {
+    let place = Place::new();
+    let mut launcher = endless(&place, "");
+    training(&place);
+    let ranks = children(launcher.id());
+    // Until it has said that it trains.
+    std::thread::sleep(Duration::from_millis(1500));
+    signal("STOP", which(&ranks, 1));
+    assert_eq!(ended(&place, &mut launcher), Some(1));
+    let text = said(&place);
+    let last = text.lines().last().unwrap();
+    // Found out by the other rank or by the launcher, who has waited as long.
+    assert!(last.starts_with("error: rank 1 ") && last.contains("no sign of life"), "{text}");
+    assert!(last.contains(" step ") && last.contains("logs/rank_1.log"), "{text}");
+    assert!(!ranks.iter().any(|&rank| running(rank)));
+}
+
+#[test]
+fn failed_ranks_start_again_until_that_leads_nowhere() {
+    let place = Place::new();
+    let mut launcher = endless(&place, "--max-restarts 1");
+    training(&place);
+    signal("KILL", which(&children(launcher.id()), 1));
+    training_again(&place, 2);
+    assert!(said(&place).contains("restart 1 of 1 without progress in 1 s"), "{}", said(&place));
+    // A checkpoint is progress, though the restart before is used up.
+    signal("USR1", launcher.id());
+    wait_for(&place, "no checkpoint", || said(&place).contains("saved ").then_some(()));
+    signal("KILL", which(&children(launcher.id()), 0));
+    wait_for(&place, "no resume", || said(&place).contains("resuming").then_some(()));
+    signal("KILL", which(&children(launcher.id()), 1));
+    assert_eq!(ended(&place, &mut launcher), Some(1));
+    let text = said(&place);
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("error: rank 0 was ended by SIGKILL"), "{text}");
+    assert!(last.contains("1 restarts after it came no further"), "{text}");
+    // The log of the first attempt is still there.
+    let log = std::fs::read_to_string(place.path("logs/rank_0.log")).unwrap();
+    assert!(log.contains("---- restart 2 ----") && log.matches("step 0:").count() == 2, "{log}");
+}
+
+/// Two launchers, as on two machines: a failure on one restarts both, a stop ends both.
+#[test]
+fn machines_fail_restart_and_stop_together() {
+    let place = Place::new();
+    place.faces(4, 1);
+    let port = support::free_port();
+    let how = format!(
+        "--nnodes 2 --master-addr 127.0.0.1 --master-port {port} --max-restarts 1 --run-id seven"
+    );
+    // The second one first: it waits.
+    let mut second = machine(&place, &format!("{how} --node-rank 1 --log-dir logs1"), "stderr1");
+    let mut first = machine(&place, &format!("{how} --node-rank 0 --log-dir logs0"), "stderr");
+    training(&place);
+    signal("KILL", children(second.id())[0]);
+    training_again(&place, 2);
+    assert!(said(&place).contains("error: rank 1 was ended by SIGKILL"), "{}", said(&place));
+    signal("TERM", second.id());
+    for launcher in [&mut first, &mut second] {
+        assert_eq!(ended(&place, launcher), Some(75));
+    }
+    let stranger = format!("{how} --node-rank 1 --log-dir logs1").replace("seven", "eight");
+    let mut third = machine(&place, &stranger, "stderr1");
+    assert_eq!(ended(&place, &mut third), Some(1));
+    let text = std::fs::read_to_string(place.path("stderr1")).unwrap();
+    assert!(text.contains("error: machine 1 found no launcher of machine 0 at"), "{text}");
+}
+
 #[test]
 fn ranks_end_when_their_launcher_is_killed() {
     let place = Place::new();
-    let mut launcher = endless(&place);
+    let mut launcher = endless(&place, "");
     training(&place);
     let ranks = children(launcher.id());
     launcher.kill().unwrap();

@@ -17,6 +17,7 @@ pub struct Optimizers<'w> {
     world: &'w World,
     clip_grad_norm: f64,
     rate: f64,
+    spoilt: bool,
     groups: Vec<Trained>,
 }
 
@@ -53,7 +54,7 @@ impl<'w> Optimizers<'w> {
             }
             trained.push(Trained::new(world, group)?);
         }
-        Ok(Self { world, clip_grad_norm, rate: 0.0, groups: trained })
+        Ok(Self { world, clip_grad_norm, rate: 0.0, spoilt: false, groups: trained })
     }
 
     /// The ranks of this run. Does not borrow the optimizers, so that a closure given
@@ -64,11 +65,16 @@ impl<'w> Optimizers<'w> {
 
     /// Starts a step with this learning rate.
     pub fn begin_step(&mut self, rate: f64) {
-        self.rate = rate;
+        (self.rate, self.spoilt) = (rate, false);
         for group in &mut self.groups {
             group.norm = None;
             group.bad = None;
         }
+    }
+
+    /// Makes this step's losses NaN on this rank.
+    pub(crate) fn spoil(&mut self) {
+        self.spoilt = true;
     }
 
     /// Runs `f` with `group`'s parameters trainable: operations in it become part of
@@ -102,7 +108,7 @@ impl<'w> Optimizers<'w> {
         group: &str,
         f: impl FnOnce() -> Result<Tensor, BoxError>,
     ) -> Result<(), BoxError> {
-        let (clip, rate) = (self.clip_grad_norm, self.rate);
+        let (clip, rate, spoilt) = (self.clip_grad_norm, self.rate, self.spoilt);
         let group = self
             .groups
             .iter_mut()
@@ -111,7 +117,7 @@ impl<'w> Optimizers<'w> {
         let freed = FreeGradients(group.parameters.iter().map(Tensor::shallow_clone).collect());
         {
             let _guard = Trainable::new(&group.parameters);
-            let loss = f()?;
+            let loss = if spoilt { f()? * f64::NAN } else { f()? };
             let _precision = c10d::torch::Autocast::new(loss.device(), false);
             let _range = c10d::torch::range(c"backward");
             group.backward(&loss)?;

@@ -43,6 +43,8 @@ pub struct Places {
     pub max_steps: Option<u64>,
     /// Steps to record in a Chrome trace below `run_dir`, from the run's second on; 0: none.
     pub profile: u64,
+    /// Steps in which this rank's losses are NaN, to try what happens then.
+    pub spoilt_steps: Vec<u64>,
     /// The resolved configuration: saved in every checkpoint and as `config.toml`.
     pub configuration: toml::Table,
     /// Top-level keys of `configuration` that a checkpoint must agree with, such as

@@ -3,7 +3,7 @@
 use crate::position::Position;
 use crate::session::Session;
 use crate::{Config, Error, Places, Requests, Source, Stage, Summary};
-use c10d::World;
+use c10d::{Doing, World};
 use std::time::Instant;
 
 /// Trains `stage` on `source` until every epoch is done, `max_steps` is reached or
@@ -38,10 +38,12 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             session.trace().begin_step()?;
             let started = Instant::now();
             let info = session.begin_step(stage)?;
+            world.stands(info.step, Doing::Loading);
             let batch = match batches.next() {
                 Some(batch) => batch.map_err(|error| session.data_error(error.to_string()))?,
                 None => return Err(session.data_error("the epoch ended too early".into())),
             };
+            world.stands(info.step, Doing::Training);
             let precision = session.precision();
             let losses = stage
                 .step(&batch, session.optimizers(), &info)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use weights::{Contents, Dtype, Format};
 
 use super::{DECODED_BY, FORMAT, IMAGES, KEY, READABLE, SIZE, image_bytes, metadata};
+use crate::file::Stamp;
 use crate::{Error, Index, Planes};
 
 /// An open decoded cache that fits an index and a size.
@@ -16,6 +17,8 @@ pub(crate) struct Decoded {
     path: PathBuf,
     root: PathBuf,
     size: u32,
+    /// The file's, when it was opened.
+    stamp: Stamp,
     /// Where the first image begins, in bytes.
     images_at: u64,
     /// One byte per image, not 0 where it could be decoded.
@@ -41,7 +44,8 @@ impl Decoded {
             let readable_at = place(&contents, READABLE, &[count])?;
             let mut readable = vec![0; index.images().len()];
             file.read_exact_at(&mut readable, readable_at).map_err(|error| error.to_string())?;
-            Ok(Decoded { file, path, root, size, images_at, readable })
+            let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
+            Ok(Decoded { file, path, root, size, stamp, images_at, readable })
         };
         open().map_err(|reason| Error::DecodedCache { path: path_of, root: root_of, size, reason })
     }
@@ -50,7 +54,8 @@ impl Decoded {
     ///
     /// # Errors
     /// [`Error::Image`] for one that could not be decoded when the cache was made;
-    /// [`Error::DecodedCache`] when the cache itself cannot be read any more.
+    /// [`Error::DecodedCache`] when the cache itself cannot be read any more, or has been
+    /// written to since it was opened.
     pub(crate) fn read(&self, image: usize, name: &Path) -> Result<Planes, Error> {
         if self.readable.get(image).is_none_or(|&readable| readable == 0) {
             let reason = format!("it could not be when {} was made", self.path.display());
@@ -58,14 +63,18 @@ impl Decoded {
         }
         let mut pixels = Planes::black(self.size);
         let place = self.images_at + image as u64 * image_bytes(self.size);
-        self.file.read_exact_at(pixels.bytes_mut(), place).map_err(|error| {
-            Error::DecodedCache {
-                path: self.path.clone(),
-                root: self.root.clone(),
-                size: self.size,
-                reason: format!("image {image} cannot be read from it: {error}"),
-            }
-        })?;
+        let broken = |reason| Error::DecodedCache {
+            path: self.path.clone(),
+            root: self.root.clone(),
+            size: self.size,
+            reason,
+        };
+        let unread = |error| broken(format!("image {image} cannot be read from it: {error}"));
+        self.file.read_exact_at(pixels.bytes_mut(), place).map_err(unread)?;
+        // Afterwards: what was read is then known to be what was there when it was opened.
+        if Stamp::of(&self.file.metadata().map_err(unread)?) != self.stamp {
+            return Err(broken("it has been written to since it was opened".into()));
+        }
         Ok(pixels)
     }
 }

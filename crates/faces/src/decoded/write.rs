@@ -25,7 +25,7 @@ pub struct CacheReport {
 /// file is written beside `out`, synced and renamed: `out` is whole or as it was.
 ///
 /// # Errors
-/// [`Error::Write`] when the disk refuses; an unreadable image is none.
+/// [`Error::Write`] when the disk refuses; [`Error::System`]. An unreadable image is none.
 pub(crate) fn write(
     faces: &Faces,
     out: &Path,
@@ -47,7 +47,7 @@ pub(crate) fn write(
 
     let numbers: Vec<usize> = (0..count).collect();
     let store = |&image: &usize| -> Result<Option<Error>, Error> {
-        let pixels = match faces.read(image) {
+        let pixels = match faces.fetch(image) {
             Ok(pixels) => pixels,
             Err(error @ Error::Image { .. }) => return Ok(Some(error)),
             Err(error) => return Err(error),

@@ -7,7 +7,8 @@ use encoder::FrozenEncoder;
 use crate::failure::misuse;
 use crate::options::{FseOptions, Options, Sources, resolve};
 use crate::output;
-use crate::training::{Setting, data, statistics};
+use crate::training::data::DataSet;
+use crate::training::{Setting, statistics};
 
 /// Compute the layer statistics of a data set
 ///
@@ -37,8 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let common = options.common();
     common.data_root()?;
     let setting = Setting::join(&common.engine, None)?;
-    let index = data::index(common, &setting)?;
-    let faces = data::faces(common, &index)?;
+    let faces = DataSet::open(common, &setting, None)?.faces(common)?;
     let encoder = FrozenEncoder::load(
         &common.model,
         common.encoder.encoder_weights.as_ref(),

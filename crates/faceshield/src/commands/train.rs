@@ -1,15 +1,17 @@
 //! `faceshield train`: statistics, stage I, stage II.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faces::Index;
+use anyhow::Context;
+use c10d::World;
 use train::{Places, Resume, Stage, Summary};
 
 use crate::failure::{Stopped, misuse};
 use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
 use crate::output;
+use crate::training::data::DataSet;
 use crate::training::{Setting, data, stages, statistics};
 
 /// What every kind of training says below its options.
@@ -90,6 +92,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = count(), overrides_with = "max_bad_steps")]
     max_bad_steps: Option<i64>,
 
+    /// Give a rank up that has not answered for so long [key: timeout_seconds, default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = count(), overrides_with = "timeout")]
+    timeout: Option<i64>,
+
     /// Record N steps of each stage, from its second on, as Chrome traces in RUN_DIR/trace
     #[arg(
         long,
@@ -99,6 +105,15 @@ pub(crate) struct Args {
         overrides_with = "profile"
     )]
     profile: u64,
+
+    /// Stop when more than this share of the images, 0 to 1, is bad: unreadable, vanished or
+    /// changed since they were indexed [default: 0.01, and never for a single one]
+    #[arg(long, value_name = "SHARE", overrides_with = "max_bad_images")]
+    max_bad_images: Option<f64>,
+
+    /// Make the last rank's losses NaN in this step of each stage (repeatable): scripts/chaos.sh
+    #[arg(long, value_name = "STEP", hide = true)]
+    spoil_step: Vec<u64>,
 
     /// Print the resolved configuration and stop
     #[arg(long)]
@@ -130,10 +145,14 @@ impl<'a> Plan<'a> {
             ("--keep", "keep_checkpoints", args.keep),
             ("--keep-every", "keep_every", args.keep_every),
             ("--max-bad-steps", "max_bad_steps", args.max_bad_steps),
+            ("--timeout", "timeout_seconds", args.timeout),
         ] {
             if let Some(value) = value {
                 layers.flag(flag, key, value);
             }
+        }
+        if let Some(share) = args.max_bad_images {
+            layers.flag("--max-bad-images", "max_bad_images", share);
         }
         // Both, also where one is trained: a misspelt key of the other is a mistake as well.
         let options = (resolve(&layers, "fse")?, resolve(&layers, "irc")?);
@@ -165,14 +184,16 @@ impl<'a> Plan<'a> {
     }
 
     /// What the engine is told about one stage beside its configuration.
-    fn places(&self, options: &impl Options) -> anyhow::Result<Places> {
+    fn places(&self, options: &impl Options, world: &World) -> anyhow::Result<Places> {
         let common = options.common();
+        let last = world.rank() + 1 == world.size();
         Ok(Places {
             run_dir: self.run_dir.clone(),
             checkpoint_dir: self.args.checkpoint_dir.clone(),
             resume: self.args.resume.clone(),
             max_steps: self.args.max_steps,
             profile: self.args.profile,
+            spoilt_steps: if last { self.args.spoil_step.clone() } else { Vec::new() },
             configuration: options.table()?,
             must_match: ["image_size", "width_divisor", "fidelity", "channels"]
                 .map(str::to_owned)
@@ -183,13 +204,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Refuses what no rank could carry out; returns the run's folder.
-pub(crate) fn check(command: &Command) -> anyhow::Result<PathBuf> {
+/// Refuses what no rank could carry out; returns the run's folder, and the time after which a
+/// rank that does not answer is given up.
+pub(crate) fn check(command: &Command) -> anyhow::Result<(PathBuf, Duration)> {
     let plan = Plan::new(command)?;
     for common in plan.commons().filter(|_| !plan.args.dry_run) {
         common.data_root()?;
     }
-    Ok(plan.run_dir)
+    let timeouts = plan.commons().map(|common| common.engine.timeout_seconds);
+    let timeout = Duration::from_secs(timeouts.max().unwrap_or_default());
+    Ok((plan.run_dir, timeout))
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
@@ -203,20 +227,26 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         common.data_root()?;
     }
     let setting = Setting::join(&first.engine, plan.args.max_hours.map(|time| started + time))?;
-    let index = data::index(first, &setting)?;
+    train(&plan, first, &setting).map_err(|error| setting.explain(error))
+}
 
+/// Trains every stage of the plan.
+fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<()> {
+    let list = bad_list(plan, setting)?;
+    let images = DataSet::open(first, setting, Some(&list))?;
     let mut summaries = Vec::new();
     if let Some(options) = &plan.fse {
-        summaries.push(("stage I", train_fse(&plan, options, &index, &setting)?));
+        summaries.push(("stage I", train_fse(plan, options, &images, setting)?));
     }
     if let Some(options) = &plan.irc {
         // Stage II may read other images than stage I.
         let same = options.common.data.data == first.data.data;
-        let index = if same { index } else { data::index(&options.common, &setting)? };
-        summaries.push(("stage II", train_irc(&plan, options, &index, &setting)?));
+        let images =
+            if same { images } else { DataSet::open(&options.common, setting, Some(&list))? };
+        summaries.push(("stage II", train_irc(plan, options, &images, setting)?));
     }
     if setting.world.is_main() {
-        report(&plan, &summaries)?;
+        report(plan, &summaries)?;
     }
     match summaries.iter().map(|(_, summary)| summary.lost).sum() {
         0 => Ok(()),
@@ -228,13 +258,25 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
+/// The file in which this rank lists the bad images it meets; an earlier run's is removed.
+fn bad_list(plan: &Plan<'_>, setting: &Setting) -> anyhow::Result<PathBuf> {
+    let list = plan.run_dir.join(format!("bad_images_rank_{}.txt", setting.world.rank()));
+    match std::fs::remove_file(&list) {
+        // The engine says what is wrong with a folder that is none.
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(error).with_context(|| format!("cannot remove {}", list.display()))
+        }
+        _ => Ok(list),
+    }
+}
+
 fn train_fse(
     plan: &Plan<'_>,
     options: &FseOptions,
-    index: &Arc<Index>,
+    images: &DataSet,
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
-    let faces = data::faces(&options.common, index)?;
+    let faces = images.faces(&options.common)?;
     let encoder = stages::encoder(&options.common, setting.device)?;
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
@@ -248,10 +290,10 @@ fn train_fse(
 fn train_irc(
     plan: &Plan<'_>,
     options: &IrcOptions,
-    index: &Arc<Index>,
+    images: &DataSet,
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
-    let faces = data::faces(&options.common, index)?;
+    let faces = images.faces(&options.common)?;
     let (extractor, found) =
         stages::trained_extractor(options, &plan.args.checkpoint_dir, setting.device)?;
     if setting.world.is_main() {
@@ -277,11 +319,12 @@ fn train_stage<S>(
 where
     S: Stage<Batch = faces::PairBatch>,
 {
-    let (engine, places) = (&options.common().engine, plan.places(options)?);
     let Setting { world, requests, .. } = setting;
+    let (engine, places) = (&options.common().engine, plan.places(options, world)?);
     let name = stage.name();
-    let summary = train::run(&mut stage, &mut pairs, engine, world, &places, requests)?;
-    pairs.report_bad_files();
+    let outcome = train::run(&mut stage, &mut pairs, engine, world, &places, requests);
+    pairs.report_bad_images();
+    let summary = outcome?;
     if let Some(stop) = summary.stopped {
         let at = match &summary.checkpoint {
             Some(path) => {

@@ -3,22 +3,66 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use faces::{Faces, Index, PairBatch, PairLoader};
+use faces::{BadImages, Faces, Index, PairBatch, PairLoader};
 use tch::Tensor;
 use train::BoxError;
 
 use super::Setting;
 use crate::options::Common;
 
-/// The index of the run's data set: built by rank 0, read by the others.
-///
-/// # Errors
-///
-/// A folder without enough readable faces; ranks that see different data.
-pub(crate) fn index(common: &Common, setting: &Setting) -> anyhow::Result<Arc<Index>> {
-    let root = common.data_root()?;
+/// A data set as a rank of a run sees it: its images, and those that turned out bad.
+pub(crate) struct DataSet {
+    index: Arc<Index>,
+    bad: Arc<BadImages>,
+}
+
+impl DataSet {
+    /// The run's data set; bad images are listed at the end of the text file `list`.
+    ///
+    /// # Errors
+    ///
+    /// A folder without enough readable faces; ranks that see different data.
+    pub(crate) fn open(
+        common: &Common,
+        setting: &Setting,
+        list: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let index = index(&common.data_root()?, setting)?;
+        if setting.world.is_main() {
+            for file in index.bad() {
+                tracing::warn!("unreadable image left out: {} ({})", file.path, file.reason);
+            }
+        }
+        Ok(Self::of(index, list))
+    }
+
+    /// The images of `index`.
+    pub(crate) fn of(index: Index, list: Option<&Path>) -> Self {
+        let index = Arc::new(index);
+        let bad = Arc::new(BadImages::new(Arc::clone(&index), list.map(Path::to_path_buf)));
+        Self { index, bad }
+    }
+
+    /// The images at the model's size, out of `decoded_cache` if that is set.
+    ///
+    /// # Errors
+    ///
+    /// A cache that was made for other images or another size, or is not whole; more bad
+    /// images than `max_bad_images` allows.
+    pub(crate) fn faces(&self, common: &Common) -> anyhow::Result<Arc<Faces>> {
+        let size = u32::try_from(common.model.image_size)?;
+        let cache = &common.data.decoded_cache;
+        let cache = (!cache.is_empty()).then_some(Path::new(cache));
+        let limit = common.data.keep_decoded_mb.saturating_mul(1_000_000);
+        let faces = Faces::new(Arc::clone(&self.index), size, cache)?.keeping(limit);
+        Ok(Arc::new(faces.bearing(Arc::clone(&self.bad), common.data.max_bad_images)?))
+    }
+}
+
+/// The index of the images in `root`: built by rank 0, read by the others.
+fn index(root: &Path, setting: &Setting) -> anyhow::Result<Index> {
     let (world, cache) = (&setting.world, crate::places::cache_dir());
-    let build = || Index::load_or_build(&root, &cache, world.is_main());
+    let build = || Index::load_or_build(root, &cache, world.is_main());
     // The others list the folder while rank 0 works, but must read what it has written.
     let index = if world.is_main() {
         let index = build()?;
@@ -49,20 +93,7 @@ pub(crate) fn index(common: &Common, setting: &Setting) -> anyhow::Result<Arc<In
             }
         );
     }
-    Ok(Arc::new(index))
-}
-
-/// The images of `index` at the model's size, out of `decoded_cache` if that is set.
-///
-/// # Errors
-///
-/// A cache that was made for other images or another size, or is not whole.
-pub(crate) fn faces(common: &Common, index: &Arc<Index>) -> anyhow::Result<Arc<Faces>> {
-    let size = u32::try_from(common.model.image_size)?;
-    let cache = &common.data.decoded_cache;
-    let cache = (!cache.is_empty()).then_some(Path::new(cache));
-    let limit = common.data.keep_decoded_mb.saturating_mul(1_000_000);
-    Ok(Arc::new(Faces::new(Arc::clone(index), size, cache)?.keeping(limit)))
+    Ok(index)
 }
 
 /// Pairs of faces as the engine wants them.
@@ -85,11 +116,15 @@ impl Pairs {
         Ok(Self(PairLoader::new(faces, config, world.rank(), world.size())?))
     }
 
-    /// Lists files that turned out unreadable, once, at the end.
-    pub(crate) fn report_bad_files(&self) {
-        for file in self.0.bad_files() {
-            tracing::warn!("unreadable image left out: {} ({})", file.path, file.reason);
+    /// Says once more, at the end, how many images this rank did without.
+    pub(crate) fn report_bad_images(&self) {
+        let bad = self.0.faces().bad();
+        if bad.count() == 0 {
+            return;
         }
+        let list = bad.list().map(|list| format!(": see {}", list.display()));
+        let list = list.unwrap_or_default();
+        tracing::warn!("{} of {} images were left out{list}", bad.count(), bad.of());
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use c10d::{Backend, World};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 use tch::Device;
 use train::Requests;
 
-use crate::failure::{Stopped, misuse};
+use crate::failure::{Stopped, misuse, one_line};
 
 /// This process as a rank.
 pub(crate) struct Setting {
@@ -66,6 +66,38 @@ impl Setting {
         }
     }
 
+    /// Tells the other ranks of this one's failure; of one that they have caused, which of
+    /// them.
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        use c10d::Error::{PeerLost, Timeout};
+        let has = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
+        let left_alone = has(|cause| {
+            let alone = cause.downcast_ref::<c10d::Error>();
+            // Where the engine passes one on, it is not a cause of its own.
+            let passed_on = match cause.downcast_ref() {
+                Some(train::Error::World(error)) => Some(error),
+                _ => None,
+            };
+            matches!(alone.or(passed_on), Some(PeerLost(_) | Timeout(_)))
+        });
+        let follows = has(|cause| {
+            cause.is::<Stopped>()
+                || matches!(cause.downcast_ref(), Some(train::Error::OtherRank { .. }))
+        });
+        let error = match left_alone.then(|| self.world.blame()) {
+            None | Some(Ok(None)) => error,
+            Some(Ok(Some(found))) => error.context(format!("rank {} {}", found.rank, found.what)),
+            Some(Err(store)) => error.context(format!(
+                "{store}, which is kept by the launcher of rank 0 or by rank 0 itself"
+            )),
+        };
+        if !follows {
+            // Without the store, nobody is left to be told.
+            let _ = self.world.fail(&one_line(error.chain()));
+        }
+        error
+    }
+
     /// Whether `ok` holds on every rank.
     ///
     /// # Errors
@@ -87,5 +119,8 @@ fn listen(requests: &Requests) -> std::io::Result<()> {
         flag::register(signal, requests.stop_flag())?;
     }
     flag::register(SIGUSR1, requests.save_flag())?;
+    // A limit on the size of files (`ulimit -f`) is then an error of the write, as a full disk
+    // is, and not the end of the process.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }

@@ -67,7 +67,7 @@ pub(crate) fn write(stats: &Stats, file: &Path, common: &Common) -> anyhow::Resu
 ///
 /// # Errors
 ///
-/// No readable image; a lost rank; a stop asked for.
+/// No readable image, too many bad ones; a lost rank; a stop asked for.
 pub(crate) fn compute(
     common: &Common,
     faces: &Faces,
@@ -96,9 +96,8 @@ pub(crate) fn compute(
         for image in read {
             match image {
                 Ok(image) => images.push(image),
-                Err(error @ faces::Error::Image { .. }) => {
-                    tracing::warn!("{error}; left out of the statistics");
-                }
+                // Told where it was found, and left out here too.
+                Err(faces::Error::Image { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }

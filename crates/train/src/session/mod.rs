@@ -99,6 +99,9 @@ impl<'a> Session<'a> {
         let Position { step, epoch, batch, .. } = self.position();
         self.rate = self.config.rate(step, self.course.total());
         self.optimizers.begin_step(self.rate);
+        if self.places.spoilt_steps.contains(&step) {
+            self.optimizers.spoil();
+        }
         self.buffers = stage.buffers().iter().map(|buffer| buffer.detach().copy()).collect();
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
         Ok(StepInfo {

@@ -6,6 +6,7 @@ use crate::metrics::Line;
 use crate::position::Position;
 use crate::standing::Standing;
 use crate::{Config, Error, Requests, Stage, StepInfo, Stop, agree, preview};
+use c10d::Doing;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
@@ -78,6 +79,7 @@ impl Session<'_> {
         if self.saver.saving() == Some(step) || self.saved == Some(self.saver.path(step)) {
             return Ok(());
         }
+        self.world.stands(self.position().step, Doing::Saving);
         let manifest = Manifest {
             format: FORMAT,
             stage: stage.name().into(),
@@ -145,6 +147,11 @@ impl Session<'_> {
                     tracing::error!("{error}: old checkpoints stay; the run goes on");
                 }
                 self.progress.say(&format!("saved {}", path.display()));
+                if self.world.is_main()
+                    && let Err(error) = self.world.note_progress(&path.display().to_string())
+                {
+                    tracing::warn!("{error}: the launcher does not know of this checkpoint");
+                }
                 self.unsaved = None;
                 self.saved = Some(path);
             }

@@ -11,7 +11,7 @@ use tch::Device;
 use super::process;
 use crate::options::{FseOptions, Options, Sources, resolve};
 use crate::output;
-use crate::training::data;
+use crate::training::data::DataSet;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Loader {
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Loader) -> anyhow::Result<()> {
     let common = options.common();
     common.engine.apply()?;
     let index = Index::load_or_build(&common.data_root()?, &crate::places::cache_dir(), true)?;
-    let faces = data::faces(common, &Arc::new(index))?;
+    let faces = DataSet::of(index, None).faces(common)?;
     // Stage I's pairs: no target is the source itself, so that a pair is two images read.
     let config = common.loader(0.0);
     let (batch, workers) = (config.batch_size, config.threads());

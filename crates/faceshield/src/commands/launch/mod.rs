@@ -1,9 +1,13 @@
 //! `faceshield launch`: starts the ranks of a command on this machine and looks
 //! after them, as torchrun does for Python programs.
 
+mod attempt;
 mod log;
+mod machines;
 mod ranks;
+mod restarts;
 mod settings;
+mod signals;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,21 +16,29 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::failure::misuse;
+use crate::failure::{Stopped, misuse};
+use attempt::{Attempt, Outcome};
+use machines::{Machines, Next};
 
 pub(crate) use ranks::follow_launcher;
+
+/// After which a rank that gives no sign of life is given up, where the command does not say.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Start several ranks of a command on this machine
 ///
 /// Each rank runs the command after `--` with RANK, LOCAL_RANK, WORLD_SIZE,
 /// LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, and its share of the cores in
-/// OMP_NUM_THREADS. SIGINT and SIGTERM are passed on to the ranks; a second one ends
-/// them at once. When a rank fails the others are stopped and it is named.
+/// OMP_NUM_THREADS. SIGINT, SIGTERM (save and stop) and SIGUSR1 (save and go on) are passed
+/// on to the ranks; a second SIGINT ends them at once. When a rank fails, on whichever
+/// machine, the others are stopped, it is named, and with --max-restarts all start again from
+/// the last good checkpoint.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     faceshield launch --nproc-per-node 2 -- train all --preset demo\n  \
     faceshield launch --nnodes 2 --node-rank 0 --master-addr 10.0.0.1 --nproc-per-node 8 \
-    -- train fse --preset published --data /data/faces")]
+    --max-restarts 3 -- train fse --preset published --data /data/faces\n\n\
+    Exit codes: 0 done, 1 failed, 2 misused, 75 stopped before the end, the same command goes on.")]
 pub(crate) struct Args {
     /// Ranks to start on this machine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -48,6 +60,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT")]
     master_port: Option<u16>,
 
+    /// Times that all ranks are started again after a failure; those that saved a new
+    /// checkpoint since do not count
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    max_restarts: u32,
+
+    /// Name of the run, the same on all its machines: ranks of other runs that come to the same
+    /// address are refused [default: SLURM_JOB_ID, or one of its own on a single machine]
+    #[arg(long, value_name = "ID")]
+    run_id: Option<String>,
+
     /// Folder of the ranks' logs [default: `logs` in the run's folder]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
@@ -61,23 +83,54 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
-/// Runs the command on every rank and waits for all of them.
+/// Runs the command on every rank, again after failures if that is allowed.
+///
+/// # Errors
+///
+/// The first failed rank and what is known of it; a stop, from which the same command goes on.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let log_dir = match (&args.log_dir, check_command(&args.command)?) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(run_dir)) => run_dir.join("logs"),
-        (None, None) => PathBuf::from("logs"),
-    };
+    let Checked { log_dir, timeout } = check_command(&args.command)?;
+    let log_dir = args.log_dir.clone().unwrap_or(log_dir);
     std::fs::create_dir_all(&log_dir)
         .with_context(|| format!("cannot create the log folder {}", log_dir.display()))?;
-    let settings = settings::Settings::new(args)?;
-    ranks::Ranks::start(&settings, &args.command, &log_dir)?
-        .supervise(Duration::from_secs(args.grace))
+    // Before the first rank, so that no signal is lost.
+    let mut requests = signals::Requests::listen()?;
+    let settings = settings::Settings::new(args, timeout)?;
+    let grace = Duration::from_secs(args.grace);
+    let machines = Machines::new(&settings, grace);
+    let mut restarts = restarts::Restarts::new(args.max_restarts);
+    let mut number = machines.first_attempt()?;
+    loop {
+        machines.begin(number)?;
+        let attempt = Attempt {
+            number,
+            ranks: ranks::Ranks::start(&settings, number, &args.command, &log_dir)?,
+            roll: settings.roll(number)?,
+            machines: &machines,
+            grace,
+            silence: attempt::Silence::new(timeout),
+        };
+        let outcome = attempt.supervise(&mut requests)?;
+        match machines.conclude(number, outcome, &mut restarts, &mut requests)? {
+            Next::Start(next) => number = next,
+            Next::End(Outcome::Done) => return Ok(()),
+            Next::End(Outcome::Stopped(why)) => return Err(Stopped(why).into()),
+            Next::End(Outcome::Failed(message)) => return Err(anyhow::Error::msg(message)),
+            Next::End(Outcome::Misused(message)) => return Err(misuse(message)),
+        }
+    }
+}
+
+/// What the launcher learns from the command that it starts.
+struct Checked {
+    log_dir: PathBuf,
+    /// After which a rank that gives no sign of life is given up.
+    timeout: Duration,
 }
 
 /// Refuses a command that no rank could carry out, so that this is said once and
-/// before anything is started. Returns the run's folder when there is one.
-fn check_command(command: &[String]) -> anyhow::Result<Option<PathBuf>> {
+/// before anything is started.
+fn check_command(command: &[String]) -> anyhow::Result<Checked> {
     let words = std::iter::once("faceshield").chain(command.iter().map(String::as_str));
     let cli = Cli::try_parse_from(words).map_err(|error| {
         if error.use_stderr() {
@@ -87,8 +140,11 @@ fn check_command(command: &[String]) -> anyhow::Result<Option<PathBuf>> {
         }
     })?;
     match cli.command {
-        Command::Train(train) => Ok(Some(crate::commands::train::check(&train)?)),
+        Command::Train(train) => {
+            let (run_dir, timeout) = crate::commands::train::check(&train)?;
+            Ok(Checked { log_dir: run_dir.join("logs"), timeout })
+        }
         Command::Launch(_) => Err(misuse("launch cannot launch itself")),
-        _ => Ok(None),
+        _ => Ok(Checked { log_dir: PathBuf::from("logs"), timeout: TIMEOUT }),
     }
 }

@@ -1,7 +1,7 @@
-//! The ranks as processes: started, watched, stopped together.
+//! The ranks of this machine as processes.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,27 +10,25 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::log;
 use super::settings::Settings;
-use crate::failure::misuse;
+use crate::failure::TO_BE_CONTINUED;
 
 /// Tells a rank the process id of its launcher.
 const LAUNCHER: &str = "FACESHIELD_LAUNCHER";
 /// How often the ranks are looked at.
-const POLL: Duration = Duration::from_millis(10);
+pub(super) const POLL: Duration = Duration::from_millis(10);
 /// A rank that breaks takes its peers along at once: so long is waited for the
 /// others' ends before it is decided whose came first.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Lines of a failed rank's log that are shown.
 const TAIL_LINES: usize = 10;
 
-struct Rank {
-    rank: u32,
+pub(super) struct Rank {
+    pub(super) rank: u32,
     child: Child,
-    status: Option<ExitStatus>,
+    pub(super) status: Option<ExitStatus>,
     log: PathBuf,
     /// Its output has been on the terminal.
     shown: bool,
@@ -40,11 +38,12 @@ struct Rank {
 /// The ranks of this machine. Dropped, it ends those that still run.
 pub(super) struct Ranks {
     ranks: Vec<Rank>,
-    signals: Signals,
+    /// They have been told to stop.
+    told: bool,
 }
 
 impl Ranks {
-    /// Starts every rank.
+    /// Starts every rank for an attempt. Logs of earlier attempts are gone on with.
     ///
     /// # Errors
     ///
@@ -52,86 +51,53 @@ impl Ranks {
     /// started before are ended.
     pub(super) fn start(
         settings: &Settings,
+        attempt: u32,
         command: &[String],
         log_dir: &Path,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot tell where this program lies")?;
-        // Before the first rank, so that no signal is lost.
-        let signals = Signals::new([SIGINT, SIGTERM]).context("cannot receive signals")?;
-        let mut this = Self { ranks: Vec::new(), signals };
+        let mut this = Self { ranks: Vec::new(), told: false };
         for local_rank in 0..settings.local_size {
             let rank = settings.rank(local_rank);
             let log = log_dir.join(format!("rank_{rank}.log"));
             let mut process = Command::new(&program);
             process
                 .args(command)
-                .envs(settings.environment(local_rank))
+                .envs(settings.environment(local_rank, attempt))
                 .env(LAUNCHER, std::process::id().to_string())
                 .stdin(Stdio::null())
                 // A group of its own: Ctrl-C reaches it through us, once.
                 .process_group(0);
-            let started = start_rank(process, rank, log).with_context(|| {
-                format!("cannot start rank {rank} (its log goes to {})", log_dir.display())
-            })?;
+            let started = open_log(&log, attempt)
+                .and_then(|file| start_rank(process, rank, log, file))
+                .with_context(|| {
+                    format!("cannot start rank {rank} (its log goes to {})", log_dir.display())
+                })?;
             this.ranks.push(started);
         }
         tracing::info!("started {} ranks, logs in {}", settings.local_size, log_dir.display());
         Ok(this)
     }
 
-    /// Waits for all ranks to end; passes signals on; after a failure stops the others.
-    ///
-    /// # Errors
-    ///
-    /// The first failed rank, its exit code and the last line of its log.
-    pub(super) fn supervise(mut self, grace: Duration) -> anyhow::Result<()> {
-        let mut stop: Option<i32> = None;
-        let mut failed: Option<usize> = None;
-        let mut kill_at: Option<Instant> = None;
-        while !self.all_ended() {
-            for number in self.signals.pending().collect::<Vec<_>>() {
-                if stop.replace(number).is_none() {
-                    tracing::info!("{}: asking the ranks to stop; again ends them", name(number));
-                    self.signal_all(if number == SIGINT { Signal::INT } else { Signal::TERM });
-                } else {
-                    self.signal_all(Signal::KILL);
-                }
-            }
-            if failed.is_none()
-                && let Some(first) = self.first_failure()
-            {
-                failed = Some(first);
-                if !self.all_ended() {
-                    tracing::warn!("rank {} failed: stopping the others", self.ranks[first].rank);
-                    self.signal_all(Signal::TERM);
-                    kill_at = Some(Instant::now() + grace);
-                }
-            }
-            if kill_at.is_some_and(|time| Instant::now() >= time) {
-                tracing::warn!("ranks did not end within {} s: killing them", grace.as_secs());
-                self.signal_all(Signal::KILL);
-                kill_at = None;
-            }
-            std::thread::sleep(POLL);
-        }
-        let failed = failed.or_else(|| self.first_failure());
-        for rank in &mut self.ranks {
-            for copy in rank.copies.drain(..) {
-                // A copier that panicked has nothing more to copy.
-                let _ = copy.join();
-            }
-        }
-        match (failed, stop) {
-            (Some(_), Some(number)) => {
-                Err(anyhow::anyhow!("stopped by {}: run the same command to resume", name(number)))
-            }
-            (Some(first), None) => Err(self.ranks[first].describe()),
-            (None, _) => Ok(()),
+    /// Waits for what ended ranks have still to say to get into their logs.
+    pub(super) fn finish_logs(&mut self) {
+        for copy in self.ranks.iter_mut().flat_map(|rank| rank.copies.drain(..)) {
+            // A copier that panicked has nothing more to copy.
+            let _ = copy.join();
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rank> {
+        self.ranks.iter()
+    }
+
+    /// The rank of this number, if it is one of this machine's.
+    pub(super) fn get(&self, rank: usize) -> Option<&Rank> {
+        self.ranks.iter().find(|one| one.rank as usize == rank)
+    }
+
     /// Takes note of ranks that have ended (which also reaps them).
-    fn all_ended(&mut self) -> bool {
+    pub(super) fn all_ended(&mut self) -> bool {
         for rank in self.ranks.iter_mut().filter(|rank| rank.status.is_none()) {
             // An error means that there is no such child any more: counts as failed.
             rank.status = match rank.child.try_wait() {
@@ -145,9 +111,8 @@ impl Ranks {
     /// The rank whose failure came first, if one has failed. Its peers fail soon
     /// after, some before it is quite gone: one that a signal ended is named first, then
     /// the one whose log ended first.
-    fn first_failure(&mut self) -> Option<usize> {
-        let failed = |rank: &Rank| rank.status.is_some_and(|status| !status.success());
-        if !self.ranks.iter().any(failed) {
+    pub(super) fn first_failure(&mut self) -> Option<&Rank> {
+        if !self.ranks.iter().any(|rank| self.failed(rank)) {
             return None;
         }
         let deadline = Instant::now() + SETTLE;
@@ -156,18 +121,28 @@ impl Ranks {
         }
         let ended =
             |rank: &Rank| -> Option<SystemTime> { rank.log.metadata().ok()?.modified().ok() };
-        (0..self.ranks.len()).filter(|&i| failed(&self.ranks[i])).min_by_key(|&i| {
-            let rank = &self.ranks[i];
-            let by_signal = rank.status.is_some_and(|status| status.signal().is_some());
-            (!by_signal, ended(rank))
-        })
+        let failed = self.ranks.iter().filter(|rank| self.failed(rank));
+        failed.min_by_key(|rank| (rank.ended_by().is_none(), ended(rank)))
     }
 
-    fn signal_all(&self, signal: Signal) {
-        for rank in self.ranks.iter().filter(|rank| rank.status.is_none()) {
-            // It has ended and is not yet reaped: the next look finds that out.
-            let _ = rustix::process::kill_process(Pid::from_child(&rank.child), signal);
+    pub(super) fn signal_all(&mut self, signal: Signal) {
+        self.told |= [Signal::INT, Signal::TERM].contains(&signal);
+        for rank in self.iter() {
+            rank.signal(signal);
         }
+    }
+
+    /// Whether a rank has ended before its work was done, ready to go on: with the exit code
+    /// for that, or told to stop before it could listen.
+    pub(super) fn stopped(&self, rank: &Rank) -> bool {
+        let code = rank.status.and_then(|status| status.code());
+        let early = self.told && matches!(rank.ended_by(), Some("SIGINT" | "SIGTERM"));
+        early || code == Some(TO_BE_CONTINUED.into())
+    }
+
+    /// Whether a rank has ended, and neither well nor stopped.
+    fn failed(&self, rank: &Rank) -> bool {
+        rank.status.is_some_and(|status| !status.success()) && !self.stopped(rank)
     }
 }
 
@@ -182,32 +157,62 @@ impl Drop for Ranks {
 }
 
 impl Rank {
-    /// Shows the end of its log, unless that has been seen, and says what became of it.
-    fn describe(&self) -> anyhow::Error {
+    /// The signal that ended it, if one did.
+    pub(super) fn ended_by(&self) -> Option<&'static str> {
+        self.status?.signal().map(|number| {
+            signal_hook::low_level::signal_name(number).unwrap_or("an unknown signal")
+        })
+    }
+
+    pub(super) fn misused(&self) -> bool {
+        self.status.and_then(|status| status.code()) == Some(2)
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        if self.status.is_none() {
+            // It has ended and is not yet reaped: the next look finds that out.
+            let _ = rustix::process::kill_process(Pid::from_child(&self.child), signal);
+        }
+    }
+
+    /// `rank 1 WHAT; its log is …`, after the end of its log, unless that has been seen. Where
+    /// nothing better is known, `WHAT` is its exit code and the last error in its log.
+    pub(super) fn describe(&self, what: Option<&str>) -> String {
         let lines = log::tail(&self.log, TAIL_LINES);
         if !self.shown {
             for line in &lines {
                 eprintln!("rank {} | {line}", self.rank);
             }
         }
-        let status = self.status.unwrap_or_default();
-        let how = match (status.code(), status.signal()) {
-            (Some(code), _) => format!("failed with exit code {code}"),
-            (None, Some(signal)) => format!("was ended by {}", name(signal)),
-            (None, None) => "failed".to_owned(),
+        let code = self.status.and_then(|status| status.code());
+        let code = code.map(|code| format!("failed with exit code {code}"));
+        let what = match (code, what) {
+            (Some(code), Some(what)) => format!("{code} {what}"),
+            (None, Some(what)) => what.to_owned(),
+            (code, None) => {
+                let last = lines.iter().rev().find_map(|line| line.split_once("error: "));
+                let why = last.map(|(_, message)| format!(" ({message})")).unwrap_or_default();
+                format!("{}{why}", code.as_deref().unwrap_or("failed"))
+            }
         };
-        let last = lines.iter().rev().find_map(|line| line.split_once("error: "));
-        let why = last.map(|(_, message)| format!(" ({message})")).unwrap_or_default();
-        let message = format!("rank {} {how}{why}; its log is {}", self.rank, self.log.display());
-        if status.code() == Some(2) { misuse(message) } else { anyhow::Error::msg(message) }
+        format!("rank {} {what}; its log is {}", self.rank, self.log.display())
     }
+}
+
+/// A rank's log: a new one for a run's first attempt.
+fn open_log(path: &Path, attempt: u32) -> io::Result<File> {
+    if attempt == 0 {
+        return File::create(path);
+    }
+    let mut file = File::options().create(true).append(true).open(path)?;
+    writeln!(file, "---- restart {attempt} ----")?;
+    Ok(file)
 }
 
 /// Starts one rank. Its output goes to its log; rank 0's to the terminal as well:
 /// by itself where there is one (for the progress bar; then logging writes the
 /// copy), else through us.
-fn start_rank(mut process: Command, rank: u32, log: PathBuf) -> io::Result<Rank> {
-    let file = File::create(&log)?;
+fn start_rank(mut process: Command, rank: u32, log: PathBuf, file: File) -> io::Result<Rank> {
     let shown = rank == 0;
     let terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
     if shown && terminal {
@@ -226,12 +231,6 @@ fn start_rank(mut process: Command, rank: u32, log: PathBuf) -> io::Result<Rank>
         copies.push(log::tee(err, file, io::stderr()));
     }
     Ok(Rank { rank, child, status: None, log, shown, copies })
-}
-
-/// `SIGTERM` for 15.
-fn name(signal: i32) -> String {
-    signal_hook::low_level::signal_name(signal)
-        .map_or_else(|| format!("signal {signal}"), str::to_owned)
 }
 
 /// Called by every process at its start: a rank of ours asks to be stopped when

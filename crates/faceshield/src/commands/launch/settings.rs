@@ -1,9 +1,8 @@
-//! Who is who: ranks, rendezvous address, shares of the cores.
+//! Who is who: ranks, the store they meet in, shares of the cores.
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::time::Duration;
 
-use anyhow::Context;
+use c10d::{Roll, Store};
 
 use super::Args;
 use crate::failure::misuse;
@@ -15,21 +14,28 @@ const LOOPBACK: &str = "127.0.0.1";
 /// What every rank of this machine is told.
 #[derive(Debug)]
 pub(super) struct Settings {
+    pub(super) machines: u32,
+    pub(super) machine: u32,
     pub(super) local_size: u32,
-    first_rank: u32,
     world_size: u32,
     master_addr: String,
-    master_port: u16,
+    /// Tells this run's ranks from those of others that come to the same address.
+    run_id: String,
+    /// Kept by machine 0's launcher, so that it outlives the ranks.
+    pub(super) store: Store,
     /// Threads per rank; `None` where the user has set OMP_NUM_THREADS.
     threads: Option<usize>,
 }
 
 impl Settings {
+    /// Opens the store on machine 0; elsewhere waits for it at most `timeout`.
+    ///
     /// # Errors
     ///
-    /// A node rank outside the run, no address for several machines, a port that
-    /// is no number or that another program holds.
-    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
+    /// A machine outside the run, no address for several machines, a port that is no number
+    /// or that another program holds, an address that is not this machine's, another run at
+    /// that address.
+    pub(super) fn new(args: &Args, timeout: Duration) -> anyhow::Result<Self> {
         if args.node_rank >= args.nnodes {
             return Err(misuse(format!(
                 "--node-rank {} is outside 0..{}: --nnodes says how many machines there are",
@@ -37,36 +43,56 @@ impl Settings {
             )));
         }
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let single = args.nnodes == 1;
+        let several = args.nnodes > 1;
         let master_addr = match args.master_addr.clone().or_else(|| variable("MASTER_ADDR")) {
             Some(address) => address,
-            None if single => LOOPBACK.to_owned(),
+            None if !several => LOOPBACK.to_owned(),
             None => {
                 return Err(misuse(
                     "--nnodes above 1 needs --master-addr (or MASTER_ADDR): the address of machine 0",
                 ));
             }
         };
-        let given = match (args.master_port, variable("MASTER_PORT")) {
-            (Some(port), _) => Some(port),
-            (None, Some(text)) => Some(text.parse().map_err(|_| {
+        let master_port = match (args.master_port, variable("MASTER_PORT")) {
+            (Some(port), _) => port,
+            (None, Some(text)) => text.parse().map_err(|_| {
                 misuse(format!("MASTER_PORT is `{text}`: set it to a port between 1 and 65535"))
-            })?),
-            (None, None) => None,
+            })?,
+            (None, None) if several => DEFAULT_PORT,
+            (None, None) => 0,
         };
-        let master_port = match given {
-            Some(port) if args.node_rank == 0 => unused(&master_addr, port)?,
-            Some(port) => port,
-            None if single => free_port()?,
-            None => DEFAULT_PORT,
+        let world_size = args
+            .nnodes
+            .checked_mul(args.nproc_per_node)
+            .ok_or_else(|| misuse("too many ranks: lower --nnodes"))?;
+        let run_id = args.run_id.clone().unwrap_or_else(|| match variable("SLURM_JOB_ID") {
+            Some(job) => job,
+            // The machines of a run must agree on one.
+            None if several => "none".to_owned(),
+            None => format!("{:016x}", rand_id()),
+        });
+        let store = if args.node_rank == 0 {
+            Store::keep(&master_addr, master_port, &run_id, several)
+        } else {
+            Store::connect(&master_addr, master_port, &run_id, timeout)
         };
-        let world_size = args.nnodes.checked_mul(args.nproc_per_node);
+        let store = store.map_err(|error| match error {
+            c10d::Error::Timeout(_) | c10d::Error::PeerLost(_) => anyhow::anyhow!(
+                "machine {} found no launcher of machine 0 at {master_addr}:{master_port} within \
+                 {} s: start it there, and check --master-addr and --master-port",
+                args.node_rank,
+                timeout.as_secs()
+            ),
+            other => other.into(),
+        })?;
         Ok(Self {
+            machines: args.nnodes,
+            machine: args.node_rank,
             local_size: args.nproc_per_node,
-            first_rank: args.node_rank * args.nproc_per_node,
-            world_size: world_size.ok_or_else(|| misuse("too many ranks: lower --nnodes"))?,
+            world_size,
             master_addr,
-            master_port,
+            run_id,
+            store,
             threads: variable("OMP_NUM_THREADS")
                 .is_none()
                 .then(|| share_of_cores(args.nproc_per_node)),
@@ -75,18 +101,30 @@ impl Settings {
 
     /// The rank in the whole run of a rank of this machine.
     pub(super) fn rank(&self, local_rank: u32) -> u32 {
-        self.first_rank + local_rank
+        self.machine * self.local_size + local_rank
     }
 
-    /// The environment of one rank.
-    pub(super) fn environment(&self, local_rank: u32) -> Vec<(&'static str, String)> {
+    /// The ranks of an attempt, as the store will know them.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached.
+    pub(super) fn roll(&self, attempt: u32) -> Result<Roll, c10d::Error> {
+        Roll::of(&self.store, &self.run_id, &attempt.to_string(), self.world_size as usize)
+    }
+
+    /// The environment of one rank: that of torchrun, whose launcher keeps the store as well.
+    pub(super) fn environment(&self, local_rank: u32, attempt: u32) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("RANK", self.rank(local_rank).to_string()),
             ("LOCAL_RANK", local_rank.to_string()),
             ("WORLD_SIZE", self.world_size.to_string()),
             ("LOCAL_WORLD_SIZE", self.local_size.to_string()),
             ("MASTER_ADDR", self.master_addr.clone()),
-            ("MASTER_PORT", self.master_port.to_string()),
+            ("MASTER_PORT", self.store.port().to_string()),
+            ("TORCHELASTIC_USE_AGENT_STORE", "True".to_owned()),
+            ("TORCHELASTIC_RUN_ID", self.run_id.clone()),
+            ("TORCHELASTIC_RESTART_COUNT", attempt.to_string()),
         ];
         if let Some(threads) = self.threads {
             variables.push(("OMP_NUM_THREADS", threads.to_string()));
@@ -100,41 +138,15 @@ fn share_of_cores(ranks: u32) -> usize {
     (cores / ranks as usize).max(1)
 }
 
-/// A port nobody holds now. Another program may take it before rank 0 does; then
-/// rank 0 says so.
-fn free_port() -> anyhow::Result<u16> {
-    TcpListener::bind((LOOPBACK, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .context("cannot find a free port on 127.0.0.1: give one with --master-port")
-}
-
-/// `port`, unless another program listens there.
-fn unused(address: &str, port: u16) -> anyhow::Result<u16> {
-    match TcpListener::bind((address, port)) {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(anyhow::anyhow!(
-            "port {port} on {address} is in use by another program: \
-             choose another with --master-port (or MASTER_PORT)"
-        )),
-        // Other errors (an address of another name, a port below 1024) are rank 0's to report.
-        _ => Ok(port),
-    }
+/// A number that no other launch has, as far as chance goes.
+fn rand_id() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_held_port_is_refused_and_a_free_one_taken() {
-        let held = TcpListener::bind((LOOPBACK, 0)).unwrap();
-        let port = held.local_addr().unwrap().port();
-        let message = unused(LOOPBACK, port).unwrap_err().to_string();
-        assert!(message.contains(&format!("port {port}")), "{message}");
-        drop(held);
-        assert_eq!(unused(LOOPBACK, port).unwrap(), port);
-    }
 
     #[test]
     fn cores_are_shared_out() {

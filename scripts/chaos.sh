@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Breaks a training run on purpose, again and again, and compares it with one left alone:
+# kills, stops, freezes, corrupted checkpoints, full disks, bad images, NaN batches.
+#
+#   scripts/chaos.sh             all faults, preset `demo`, two ranks: some minutes
+#   scripts/chaos.sh --short     a few of each; part of scripts/test.sh
+#   scripts/chaos.sh --seed 7    other moments
+#
+# Exit code 0: all faults survived, and the two runs' results are the same bit for bit.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+exports=$("$root/scripts/setup.sh" --env)
+eval "$exports"
+(cd "$root" && cargo build --release --quiet --bin faceshield)
+faceshield=${CARGO_TARGET_DIR:-$root/target}/release/faceshield
+"$faceshield" --quiet data demo --out "$root/datasets/demo"
+
+python=$(command -v python3 || command -v python)
+exec "$python" "$root/scripts/checks/chaos.py" "$faceshield" "$root/datasets/demo" "$@"
