@@ -1,10 +1,25 @@
 #!/usr/bin/env bash
-# Fuzzes the reader of weights files: fuzz/run.sh [seconds, default 60].
-# Needs neither cargo-fuzz nor a nightly compiler; `cargo +nightly fuzz run pth` works
-# too. The fixtures of crates/weights are the seeds; findings go to fuzz/artifacts.
+# Fuzzes the parsers of foreign bytes: fuzz/run.sh [TARGET] [SECONDS, default 60].
+# Without a TARGET all of them, one after the other. See fuzz/README.md.
+# Needs neither cargo-fuzz nor a nightly compiler. New inputs go to fuzz/found, findings to
+# fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")"
-mkdir -p corpus/pth artifacts
+
+targets=(pth safetensors manifest index config image)
+if [[ -n ${1:-} && ! ${1:-} =~ ^[0-9]+$ ]]; then
+    if [[ ! -e fuzz_targets/$1.rs ]]; then
+        echo "error: no target $1: choose one of ${targets[*]}" >&2
+        exit 2
+    fi
+    targets=("$1")
+    shift
+fi
+seconds=${1:-60}
+
+export CARGO_TARGET_DIR=target
+exports=$(../scripts/setup.sh --env)
+eval "$exports"
 flags=(
     --cfg fuzzing -C passes=sancov-module -C codegen-units=1
     -C llvm-args=-sanitizer-coverage-level=4
@@ -14,9 +29,18 @@ flags=(
 )
 host=$(rustc -vV | sed -n 's/^host: //p')
 # With --target the flags reach the fuzzed code only, not the build scripts.
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=target \
-    cargo build --release --quiet --target "$host" --bin pth
-# 1 GB is far above what any seed needs: a claim that is believed runs into it.
-exec "target/$host/release/pth" -dict=pth.dict -artifact_prefix=artifacts/ \
-    -max_total_time="${1:-60}" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
-    corpus/pth ../crates/weights/tests/data
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" \
+    cargo build --release --quiet --target "$host" "${targets[@]/#/--bin=}"
+
+for target in "${targets[@]}"; do
+    mkdir -p "found/$target" "artifacts/$target"
+    dictionary=()
+    if [[ -e $target.dict ]]; then dictionary=("-dict=$target.dict"); fi
+    seeds=("corpus/$target")
+    if [[ $target == pth ]]; then seeds+=(../crates/weights/tests/data); fi
+    printf '\n== %s, %s seconds\n' "$target" "$seconds" >&2
+    # 2 GB are far above what any input needs: a claim that is believed runs into it.
+    "target/$host/release/$target" ${dictionary[@]+"${dictionary[@]}"} \
+        -artifact_prefix="artifacts/$target/" -max_total_time="$seconds" -timeout=10 \
+        -rss_limit_mb=2048 -print_final_stats=1 "found/$target" "${seeds[@]}"
+done

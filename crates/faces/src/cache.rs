@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::error::one_line;
 use crate::{Index, hex};
 
 /// Raised whenever the meaning of the file changes; other versions are rebuilt.
@@ -46,7 +47,7 @@ pub(crate) fn load(file: &Path, root: &Path, key: &str) -> Option<Index> {
 /// # Errors
 /// What is wrong with them.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Index>, String> {
-    let text = |error: serde_json::Error| error.to_string();
+    let text = |error: serde_json::Error| one_line(&error.to_string());
     let Version { version } = serde_json::from_slice(bytes).map_err(text)?;
     if version != VERSION {
         return Ok(None);

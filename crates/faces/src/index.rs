@@ -99,6 +99,15 @@ impl Index {
         Ok(index)
     }
 
+    /// The index in the bytes of a cache file; none in those of another version.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    #[doc(hidden)]
+    pub fn from_cache(bytes: &[u8]) -> Result<Option<Index>, String> {
+        cache::parse(bytes)
+    }
+
     fn from_listing(
         listing: Listing,
         key: String,

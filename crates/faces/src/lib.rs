@@ -54,6 +54,8 @@ pub use image::RgbImage;
 pub use index::{BadFile, Image, Index, Person, Progress};
 pub use loader::{Epoch, PairConfig, PairLoader};
 pub use pairs::PairItem;
+#[doc(hidden)]
+pub use picture::decode_small;
 pub use picture::{DECODER, MAX_SIDE, read_image, read_photo};
 pub use planes::Planes;
 pub use sampler::Sampler;

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::error::LimitErrorKind;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::error::one_line;
 use crate::file::{self, CHANGED};
@@ -16,6 +17,9 @@ pub const MAX_SIDE: u32 = 16_384;
 /// Memory that an image's pixels may take, as the file has them and as 8-bit RGB, in bytes.
 /// A decoder may need about as much again, several times that for a progressive JPEG file.
 const MAX_PIXELS: u64 = 512 << 20;
+/// Memory that what else is in a PNG file, colour profiles above all, may take unpacked, in
+/// bytes. (The other formats have nothing packed but pixels.)
+const MAX_METADATA: u64 = 64 << 20;
 
 /// What decodes JPEG files in this build, whose pixels differ a little: part of what is kept
 /// under a decoded image.
@@ -57,6 +61,20 @@ pub(crate) fn read_indexed(path: &Path, image: &Image, size: u32) -> Result<RgbI
     let bytes = file::read(path, Some(image.stamp))?;
     let wanted = Wanted { dimensions: Some((image.width, image.height)), at_least: Some(size) };
     guarded(path, || resize(decode(&bytes, &wanted)?, size))
+}
+
+/// All of the way from bytes to pixels, for the fuzzer: [`read_image`] of a file's content,
+/// but for more than `most` pixels, which would only take it time.
+///
+/// # Errors
+/// [`Error::Image`] as there; `name` stands for the file.
+pub fn decode_small(name: &Path, bytes: &[u8], most: u64, size: u32) -> Result<RgbImage, Error> {
+    let dimensions = guarded(name, || header(Cursor::new(bytes)))?;
+    if u64::from(dimensions.0) * u64::from(dimensions.1) > most {
+        return Err(Error::Image { path: name.into(), reason: "it is not small".into() });
+    }
+    let wanted = Wanted { dimensions: Some(dimensions), at_least: Some(size) };
+    guarded(name, || resize(decode(bytes, &wanted)?, size))
 }
 
 /// Width and height in pixels from the file's header alone.
@@ -119,7 +137,8 @@ fn decoder<'a>(
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_PIXELS);
+    // A PNG image's rows pass by; the others' decoders are held to nothing, see `decode`.
+    limits.max_alloc = Some(MAX_METADATA);
     reader.limits(limits);
     Ok((format, reader.into_decoder().map_err(text)?))
 }
@@ -170,7 +189,11 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, String>) -> Result<T
 }
 
 fn text(error: image::ImageError) -> String {
-    error.to_string()
+    let ImageError::Limits(limit) = &error else { return error.to_string() };
+    match limit.kind() {
+        LimitErrorKind::DimensionError => format!("it has more than {MAX_SIDE} pixels a side"),
+        _ => format!("it unpacks to too much: {error}"),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use c10d::torch::Autocast;
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, StatsAccumulator};
 use faces::{PairBatch, PairItem};
 use fse::{Extractor, FseConfig, FseStage};
-use irc::{BatchStatistics, IrcConfig, IrcStage, Mode, Reconstructor};
+use irc::{BatchStatistics, IrcConfig, IrcStage, Mode, Protector, Reconstructor};
 use tch::{Device, Kind, Tensor};
 use train::config::Precision;
 use train::{Optimizers, Stage, StepInfo};
@@ -271,4 +271,42 @@ fn bfloat16_follows_float32() {
     assert_ne!(full, half);
     close(&full, &half, 0.1);
     close(&two(Precision::BFloat16, 0), &half, 1e-3);
+}
+
+/// What a checkpoint holds is enough to paint: at its own size, in range, depending on the
+/// identity it is given, one face at a time or several.
+#[test]
+fn a_checkpoints_state_paints_faces() {
+    let _alone = alone();
+    for fidelity in [Fidelity::Corrected, Fidelity::Published] {
+        let config = model(256, fidelity);
+        let stage = IrcStage::new(extractor(&config), &config, IrcConfig::default(), 3).unwrap();
+        let state = copy(&stage.state());
+        let file = std::path::Path::new("model.safetensors");
+        let protector = Protector::from_state(&state, &config, file, Device::Cpu).unwrap();
+        let (faces, _) = batch(&config, 5).to_device(Device::Cpu).unwrap();
+        let view = protector.see(&faces, vec![1, 2]).unwrap();
+        let painted = protector.paint(&view, &view.identity).unwrap();
+        assert_eq!(painted.size(), faces.size());
+        assert!(f64::try_from(painted.abs().max()).unwrap() <= 1.0);
+        let lengths = view.identity.square().sum_dim_intlist([1i64].as_slice(), false, None);
+        assert!(f64::try_from((lengths - 1.0).abs().max()).unwrap() < 1e-5);
+        let other = protector.paint(&view, &view.identity.flip([0])).unwrap();
+        let largest = |gap: Tensor| f64::try_from(gap.abs().max()).unwrap();
+        let moved = largest(&other - &painted);
+        assert!(moved > 0.0);
+        if fidelity == Fidelity::Corrected {
+            // The published noise is made of the other faces of the batch.
+            let alone = protector.see(&faces.narrow(0, 1, 1), vec![2]).unwrap();
+            let alone = protector.paint(&alone, &alone.identity).unwrap();
+            // Only rounding, small against what another identity changes.
+            let gap = largest(alone.get(0) - painted.get(1));
+            assert!(gap < 0.01 * moved, "{gap} against {moved}");
+        }
+        let mut short = state;
+        let name = short.keys().find(|name| name.starts_with("G.")).unwrap().clone();
+        short.remove(&name);
+        let error = Protector::from_state(&short, &config, file, Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains(&name), "{error}");
+    }
 }

@@ -12,6 +12,9 @@ use super::DemoError;
 use super::table::{Kind, Package, Photo};
 use crate::hex;
 
+/// Bytes that an archive may unpack to. The largest that is used has a quarter of them.
+const MAX_UNPACKED: u64 = 256 << 20;
+
 /// Where a photo lies in the cache.
 pub(super) fn cached(photo: &Photo, cache: &Path) -> PathBuf {
     cache.join(photo.name())
@@ -68,7 +71,8 @@ fn from_zip(package: &Package, file: &Path) -> std::io::Result<Found> {
 }
 
 fn from_tar_gz(package: &Package, file: &Path) -> std::io::Result<Found> {
-    let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(File::open(file)?)));
+    let unpacked = GzDecoder::new(BufReader::new(File::open(file)?));
+    let mut tar = tar::Archive::new(Bounded { inner: unpacked, left: MAX_UNPACKED });
     let mut found = Found::new();
     for entry in tar.entries()? {
         let entry = entry?;
@@ -83,6 +87,23 @@ fn from_tar_gz(package: &Package, file: &Path) -> std::io::Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// A reader that refuses to go on beyond `left` bytes: a tar archive's long names are read into
+/// memory, its other entries unpacked even where they are passed over.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            std::io::Error::other(format!("it unpacks to more than {} MiB", MAX_UNPACKED >> 20))
+        })?;
+        Ok(read)
+    }
 }
 
 /// Reads one byte more than expected at most: enough to fail the check, however much a

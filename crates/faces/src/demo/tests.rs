@@ -3,12 +3,14 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
 use image::{ImageFormat, Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 
+use super::archive::extract;
 use super::packages::{Failure, pip};
 use super::table::{Package, Table};
 use super::{DemoError, Source, make};
@@ -164,6 +166,46 @@ fn a_changed_package_is_refused() {
         let error = make(&table(), &out, &cache, &fake, &|_| ()).unwrap_err().to_string();
         assert!(error.contains("wheel==1") && error.contains("SHA-256"), "{error}");
         assert!(!out.exists());
+    }
+}
+
+/// Archives of a few hundred KB that unpack to 1 GiB: of a photo, of an entry before the photo,
+/// and of a name, which is read into memory.
+#[test]
+fn archives_that_unpack_to_gigabytes_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, table) = (dir.path().join("archive"), table());
+    let refused = |package: usize| {
+        let error = extract(&table.packages[package], &file, dir.path()).unwrap_err();
+        assert!(!error.to_string().contains('\n'));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the archive");
+        error.to_string()
+    };
+    let zeros = || std::io::repeat(0).take(1 << 30);
+    let mut zip = zip::ZipWriter::new(File::create(&file).unwrap());
+    let options = zip::write::SimpleFileOptions::default().compression_level(Some(6));
+    zip.start_file("in/a.png", options).unwrap();
+    std::io::copy(&mut zeros(), &mut zip).unwrap();
+    zip.finish().unwrap();
+    assert!(std::fs::metadata(&file).unwrap().len() < 2 << 20);
+    assert!(refused(0).contains("another SHA-256"));
+
+    for kind in [tar::EntryType::Regular, tar::EntryType::GNULongName] {
+        let gz =
+            flate2::write::GzEncoder::new(File::create(&file).unwrap(), Compression::default());
+        let mut tar = tar::Builder::new(gz);
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(1 << 30);
+        tar.append_data(&mut header, "sdist-1/other", zeros()).unwrap();
+        let photo = photo();
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_size(photo.len() as u64);
+        tar.append_data(&mut header, "sdist-1/in/b.png", photo.as_slice()).unwrap();
+        tar.into_inner().unwrap().finish().unwrap();
+        assert!(std::fs::metadata(&file).unwrap().len() < 2 << 20);
+        let error = refused(1);
+        assert!(error.contains("unpacks to more than 256 MiB"), "{kind:?}: {error}");
     }
 }
 

@@ -91,9 +91,14 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The line with the manifest's own checksum.
-fn checksum_line(checksum: &str) -> String {
-    format!("\"checksum\": \"{checksum}\"")
+/// The text with another checksum. The last such line is meant: the configuration before it
+/// may have a key of the same name.
+fn with_checksum(text: &str, old: &str, new: &str) -> String {
+    let line = |checksum: &str| format!("\"checksum\": \"{checksum}\"");
+    match text.rsplit_once(&line(old)) {
+        Some((before, after)) => format!("{before}{}{after}", line(new)),
+        None => text.to_owned(),
+    }
 }
 
 impl Manifest {
@@ -110,26 +115,8 @@ impl Manifest {
         }
         let text =
             std::fs::read_to_string(&path).map_err(|error| format!("manifest.json: {error}"))?;
-        // The version first: a later layout may have other fields.
-        #[derive(Deserialize)]
-        struct Version {
-            format: u32,
-        }
-        let broken = |error: serde_json::Error| format!("manifest.json is damaged: {error}");
-        let version: Version = serde_json::from_str(&text).map_err(broken)?;
-        if version.format != FORMAT {
-            let format = version.format;
-            return Err(format!("its format is {format}, this program reads {FORMAT}"));
-        }
-        let manifest: Self = serde_json::from_str(&text).map_err(broken)?;
-        let unsigned = text.replacen(&checksum_line(&manifest.checksum), &checksum_line(""), 1);
-        if hex(&Sha256::digest(unsigned)) != manifest.checksum {
-            return Err("manifest.json is damaged: its checksum differs".into());
-        }
+        let manifest = Self::parse(&text)?;
         for (name, sum) in &manifest.files {
-            if name.contains(['/', '\\']) || name.starts_with('.') {
-                return Err(format!("manifest.json names a file outside the folder: {name:?}"));
-            }
             match folder.join(name).metadata() {
                 Ok(meta) if meta.len() == sum.size => {}
                 Ok(meta) => {
@@ -141,17 +128,97 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The manifest that [`Manifest::text`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with the text: another version's, damaged, changed since it was written,
+    /// or naming files outside its folder.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // The version first: a later layout may have other fields.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let broken = |error: serde_json::Error| format!("manifest.json is damaged: {error}");
+        let version: Version = serde_json::from_str(text).map_err(broken)?;
+        if version.format != FORMAT {
+            let format = version.format;
+            return Err(format!("its format is {format}, this program reads {FORMAT}"));
+        }
+        let manifest: Self = serde_json::from_str(text).map_err(broken)?;
+        let unsigned = with_checksum(text, &manifest.checksum, "");
+        if hex(&Sha256::digest(unsigned)) != manifest.checksum {
+            return Err("manifest.json is damaged: its checksum differs".into());
+        }
+        let outside =
+            |name: &&String| name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.');
+        if let Some(name) = manifest.files.keys().find(outside) {
+            return Err(format!("manifest.json names a file outside the folder: {name:?}"));
+        }
+        Ok(manifest)
+    }
+
+    /// The manifest's text, with its checksum; [`Manifest::checksum`] itself does not matter.
+    ///
+    /// # Errors
+    /// A configuration that JSON cannot hold.
+    pub fn text(&self) -> Result<String, String> {
+        let unsigned = Self { checksum: String::new(), ..self.clone() };
+        let unsigned = serde_json::to_string_pretty(&unsigned)
+            .map_err(|error| format!("manifest: {error}"))?;
+        let checksum = hex(&Sha256::digest(&unsigned));
+        Ok(with_checksum(&unsigned, "", &checksum))
+    }
+
     /// Writes and syncs the manifest into a folder, with its checksum.
     pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
         let path = folder.join(MANIFEST);
-        let unsigned = Self { checksum: String::new(), ..self.clone() };
-        let unsigned = serde_json::to_string_pretty(&unsigned)
-            .map_err(|error| Error::checkpoint(folder, format!("manifest: {error}")))?;
-        let checksum = hex(&Sha256::digest(&unsigned));
-        let text = unsigned.replacen(&checksum_line(""), &checksum_line(&checksum), 1);
+        let text = self.text().map_err(|problem| Error::checkpoint(folder, problem))?;
         let mut file = File::create(&path).map_err(Error::file("write", &path))?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(Error::file("write", &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn manifest(configuration: &str, file: &str) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            stage: "fse".into(),
+            step: 3,
+            epoch: 0,
+            batch: 3,
+            dealt: 0,
+            world_size: 2,
+            batch_size: 1,
+            seed: 1,
+            fidelity: "corrected".into(),
+            bad_steps: BadSteps::default(),
+            configuration: configuration.parse().unwrap(),
+            files: [(file.to_owned(), FileSum { size: 1, sha256: "00".into() })].into(),
+            checksum: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_written_and_no_other() {
+        // The second once took the manifest's checksum into the configuration.
+        for configuration in ["lr = 1e-4", "checksum = \"\""] {
+            let written = manifest(configuration, "model.safetensors");
+            let text = written.text().unwrap();
+            let read = Manifest::parse(&text).unwrap();
+            assert_eq!(Manifest { checksum: String::new(), ..read }, written);
+            let other = text.replace("\"step\": 3", "\"step\": 4");
+            assert!(Manifest::parse(&other).unwrap_err().contains("checksum differs"));
+        }
+        for name in ["", "../a", "a/b", "a\\b", ".a"] {
+            let text = manifest("", name).text().unwrap();
+            assert!(Manifest::parse(&text).unwrap_err().contains("outside the folder"), "{name:?}");
+        }
     }
 }

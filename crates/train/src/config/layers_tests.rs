@@ -89,6 +89,7 @@ fn keys_of_another_stage_pass_and_unknown_ones_are_named() {
         ("lr_schedule = \"up\"", "p.toml line 1: lr_schedule: unknown variant `up`"),
         ("epochs = -1", "p.toml line 1: epochs: "),
         ("zzz = 1", "p.toml line 1: unknown key `zzz`"),
+        (r#""a\nb" = 1"#, r"p.toml line 1: unknown key `a\nb`"),
     ];
     for (text, expected) in cases {
         let mut layers = layers();

@@ -19,9 +19,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The key as written.
+    /// The key as written, for messages of one line: a quoted key may hold line breaks.
     pub(super) fn key(&self) -> String {
-        self.path.join(".")
+        let parts: Vec<_> = self.path.iter().map(|part| part.escape_debug().to_string()).collect();
+        parts.join(".")
     }
 
     /// The key without the stage's table.

@@ -76,10 +76,10 @@ impl Session<'_> {
             None => (Rc::new(Standing::now(self.position(), self.device)?), self.verdicts.counts()),
         };
         let Position { step, epoch, batch, dealt } = standing.position;
+        self.world.stands(step, Doing::Saving);
         if self.saver.saving() == Some(step) || self.saved == Some(self.saver.path(step)) {
             return Ok(());
         }
-        self.world.stands(self.position().step, Doing::Saving);
         let manifest = Manifest {
             format: FORMAT,
             stage: stage.name().into(),
