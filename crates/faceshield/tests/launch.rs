@@ -50,7 +50,8 @@ fn training(place: &Place) {
 
 /// Waits until step 1 has been done so many times.
 fn training_again(place: &Place, times: usize) {
-    let done = || said(place).matches("step 1:").count() >= times;
+    // Not the "in step 1: …" of a rank's last words.
+    let done = || said(place).matches(" step 1: Encoder_loss").count() >= times;
     wait_for(place, "no step was done", || done().then_some(()));
 }
 

@@ -262,7 +262,8 @@ fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<(
 fn bad_list(plan: &Plan<'_>, setting: &Setting) -> anyhow::Result<PathBuf> {
     let list = plan.run_dir.join(format!("bad_images_rank_{}.txt", setting.world.rank()));
     match std::fs::remove_file(&list) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
+        // The engine says what is wrong with a folder that is none.
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Err(error).with_context(|| format!("cannot remove {}", list.display()))
         }
         _ => Ok(list),
