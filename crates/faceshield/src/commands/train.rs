@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use c10d::World;
@@ -217,7 +217,7 @@ pub(crate) fn check(command: &Command) -> anyhow::Result<(PathBuf, Duration)> {
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
-    let started = Instant::now();
+    let started = crate::commands::launch::command_started();
     let plan = Plan::new(command)?;
     if plan.args.dry_run {
         return Ok(output::line(plan.table()?.to_string().trim_end())?);

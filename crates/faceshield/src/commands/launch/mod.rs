@@ -21,6 +21,7 @@ use attempt::{Attempt, Outcome};
 use machines::{Machines, Next};
 
 pub(crate) use ranks::follow_launcher;
+pub(crate) use settings::command_started;
 
 /// After which a rank that gives no sign of life is given up, where the command does not say.
 const TIMEOUT: Duration = Duration::from_secs(120);

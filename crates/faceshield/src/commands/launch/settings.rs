@@ -1,6 +1,6 @@
 //! Who is who: ranks, the store they meet in, shares of the cores.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use c10d::{Roll, Store};
 
@@ -10,6 +10,8 @@ use crate::failure::misuse;
 /// The port that PyTorch's launchers use when nothing is said.
 const DEFAULT_PORT: u16 = 29500;
 const LOOPBACK: &str = "127.0.0.1";
+/// Tells a rank how many seconds ago its launcher was started.
+const ELAPSED: &str = "FACESHIELD_ELAPSED";
 
 /// What every rank of this machine is told.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Settings {
     run_id: String,
     /// Kept by machine 0's launcher, so that it outlives the ranks.
     pub(super) store: Store,
+    /// When the launcher was started.
+    begun: Instant,
     /// Threads per rank; `None` where the user has set OMP_NUM_THREADS.
     threads: Option<usize>,
 }
@@ -36,6 +40,7 @@ impl Settings {
     /// or that another program holds, an address that is not this machine's, another run at
     /// that address.
     pub(super) fn new(args: &Args, timeout: Duration) -> anyhow::Result<Self> {
+        let begun = Instant::now();
         if args.node_rank >= args.nnodes {
             return Err(misuse(format!(
                 "--node-rank {} is outside 0..{}: --nnodes says how many machines there are",
@@ -86,6 +91,7 @@ impl Settings {
             other => other.into(),
         })?;
         Ok(Self {
+            begun,
             machines: args.nnodes,
             machine: args.node_rank,
             local_size: args.nproc_per_node,
@@ -125,12 +131,22 @@ impl Settings {
             ("TORCHELASTIC_USE_AGENT_STORE", "True".to_owned()),
             ("TORCHELASTIC_RUN_ID", self.run_id.clone()),
             ("TORCHELASTIC_RESTART_COUNT", attempt.to_string()),
+            (ELAPSED, self.begun.elapsed().as_secs_f64().to_string()),
         ];
         if let Some(threads) = self.threads {
             variables.push(("OMP_NUM_THREADS", threads.to_string()));
         }
         variables
     }
+}
+
+/// When the command that is running was started: the launcher's, where it is a rank of one, or
+/// this process.
+pub(crate) fn command_started() -> Instant {
+    let now = Instant::now();
+    let seconds = std::env::var(ELAPSED).ok().and_then(|text| text.parse().ok());
+    let elapsed = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    elapsed.and_then(|elapsed| now.checked_sub(elapsed)).unwrap_or(now)
 }
 
 fn share_of_cores(ranks: u32) -> usize {
