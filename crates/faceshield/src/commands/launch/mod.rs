@@ -111,8 +111,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             grace,
             silence: attempt::Silence::new(timeout),
         };
-        let outcome = attempt.supervise(&mut requests)?;
-        match machines.conclude(number, outcome, &mut restarts, &mut requests)? {
+        let next = attempt
+            .supervise(&mut requests)
+            .and_then(|outcome| machines.conclude(number, outcome, &mut restarts, &mut requests))
+            .with_context(|| settings.keeper())?;
+        match next {
             Next::Start(next) => number = next,
             Next::End(Outcome::Done) => return Ok(()),
             Next::End(Outcome::Stopped(why)) => return Err(Stopped(why).into()),

@@ -119,6 +119,12 @@ impl Settings {
         Roll::of(&self.store, &self.run_id, &attempt.to_string(), self.world_size as usize)
     }
 
+    /// Who is to blame when the store does not answer.
+    pub(super) fn keeper(&self) -> String {
+        let port = self.store.port();
+        format!("the launcher of machine 0 ({}:{port}) does not answer", self.master_addr)
+    }
+
     /// The environment of one rank: that of torchrun, whose launcher keeps the store as well.
     pub(super) fn environment(&self, local_rank: u32, attempt: u32) -> Vec<(&'static str, String)> {
         let mut variables = vec![
