@@ -3,13 +3,10 @@
 
 mod support;
 
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
-use support::{Place, TINY};
-
-/// Long enough for anything here on a busy machine; only a broken test waits so long.
-const PATIENCE: Duration = Duration::from_secs(120);
+use support::{Place, TINY, said, signal, wait_for};
 
 /// A training run of two ranks that would go on for hours; `how` are words for the launcher.
 fn endless(place: &Place, how: &str) -> Child {
@@ -26,22 +23,6 @@ fn machine(place: &Place, how: &str, stderr: &str) -> Child {
     command.args(["--set", "timeout_seconds=4"]);
     let log = std::fs::File::create(place.path(stderr)).unwrap();
     command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
-}
-
-/// Waits until `ready`, else fails with the launcher's output.
-fn wait_for<T>(place: &Place, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ready() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: {}", said(place));
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn said(place: &Place) -> String {
-    std::fs::read_to_string(place.path("stderr")).unwrap()
 }
 
 fn training(place: &Place) {
@@ -69,11 +50,6 @@ fn children(parent: u32) -> Vec<u32> {
 fn running(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     !status.is_empty() && !status.contains("State:\tZ")
-}
-
-fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(status.unwrap().success());
 }
 
 /// The process among `ranks` that is rank `rank`.

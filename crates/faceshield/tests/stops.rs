@@ -5,12 +5,8 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
-use support::{Place, TINY, free_port};
-
-/// Long enough for anything here on a busy machine; only a broken test waits so long.
-const PATIENCE: Duration = Duration::from_secs(120);
+use support::{Place, TINY, free_port, said, signal, wait_for};
 
 /// A training run that would go on for hours; its stderr goes to a file of that name.
 fn endless(place: &Place, mut command: Command, words: &[&str]) -> Child {
@@ -22,33 +18,12 @@ fn endless(place: &Place, mut command: Command, words: &[&str]) -> Child {
     command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
-fn said(place: &Place) -> String {
-    std::fs::read_to_string(place.path("stderr")).unwrap()
-}
-
-/// Waits until `ready`, else fails with what the process said.
-fn wait_for<T>(place: &Place, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ready() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: {}", said(place));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn has_said(place: &Place, text: &str) {
     wait_for(place, text, || said(place).contains(text).then_some(()));
 }
 
 fn ended(place: &Place, child: &mut Child) -> ExitStatus {
     wait_for(place, "it did not end", || child.try_wait().unwrap())
-}
-
-fn signal(name: &str, child: &Child) {
-    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(status.unwrap().success());
 }
 
 /// Steps of the checkpoints that there are.
@@ -66,14 +41,14 @@ fn a_signal_saves_stops_and_the_run_goes_on() {
     let place = Place::new();
     let mut child = endless(&place, place.faceshield(), &[]);
     has_said(&place, "step 1:");
-    signal("USR1", &child);
+    signal("USR1", child.id());
     has_said(&place, "saved ");
     assert_eq!(saved(&place).len(), 1);
     // It goes on, and a second SIGTERM (the launcher's beside the scheduler's) does no harm.
     let asked = saved(&place)[0];
     has_said(&place, &format!("step {}:", asked + 1));
-    signal("TERM", &child);
-    signal("TERM", &child);
+    signal("TERM", child.id());
+    signal("TERM", child.id());
     assert_eq!(ended(&place, &mut child).code(), Some(75));
     let (text, steps) = (said(&place), saved(&place));
     let last = text.lines().last().unwrap();
@@ -83,7 +58,7 @@ fn a_signal_saves_stops_and_the_run_goes_on() {
 
     let mut child = endless(&place, place.faceshield(), &[]);
     has_said(&place, &format!("at step {} ", steps[1]));
-    signal("INT", &child);
+    signal("INT", child.id());
     assert_eq!(ended(&place, &mut child).code(), Some(75));
 }
 
@@ -119,13 +94,13 @@ fn a_second_interrupt_ends_the_process_at_once() {
         // SIGINT is 2, SIGUSR1, the last to be listened to, 10.
         (caught & (1 << 1) != 0 && caught & (1 << 9) != 0).then_some(())
     });
-    signal("INT", &child);
+    signal("INT", child.id());
     // Until it has been taken note of: two that are pending would be one.
     wait_for(&place, "SIGINT is pending", || {
         let status = std::fs::read_to_string(&status).unwrap();
         status.lines().any(|line| line == "ShdPnd:\t0000000000000000").then_some(())
     });
     assert!(child.try_wait().unwrap().is_none());
-    signal("INT", &child);
+    signal("INT", child.id());
     assert_eq!(ended(&place, &mut child).signal(), Some(2));
 }

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use tempfile::TempDir;
@@ -95,6 +96,31 @@ fn picture(person: u32, photo: u32) -> RgbImage {
         };
         image::Rgb([cell(0), cell(1), cell(2)])
     })
+}
+
+/// Long enough for anything here on a busy machine; only a broken test waits so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a process that writes to the file `stderr` has said.
+pub(crate) fn said(place: &Place) -> String {
+    std::fs::read_to_string(place.path("stderr")).unwrap()
+}
+
+/// Waits until `ready`, else fails with what the process said.
+pub(crate) fn wait_for<T>(place: &Place, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: {}", said(place));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 /// The one line that an error is, and no backtrace.
