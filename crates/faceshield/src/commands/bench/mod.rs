@@ -1,8 +1,10 @@
 //! `faceshield bench`: time and memory.
 
 mod checkpoint;
+mod cosines;
 mod limit;
 mod loader;
+mod perturb;
 mod process;
 mod step;
 
@@ -36,6 +38,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  \
         faceshield bench checkpoint --stage irc --preset published --dir /data/runs")]
     Checkpoint(checkpoint::Checkpoint),
+    /// Perturbing identities, on one core; or how much of an identity each ε leaves
+    ///
+    /// Prints, per mechanism, samples (of the angle to the identity, or of the index into the
+    /// codebook) and whole vectors per second of processor time, each the median of five rounds.
+    /// With --table it prints the mean cosine between identity and drawn vector instead, per ε.
+    #[command(after_help = "Examples:\n  \
+        faceshield bench perturb --json\n  \
+        faceshield bench perturb --table")]
+    Perturb(perturb::Perturb),
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
@@ -43,5 +54,6 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Step(args) => step::run(args),
         Command::Loader(args) => loader::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
+        Command::Perturb(args) => perturb::run(args),
     }
 }
