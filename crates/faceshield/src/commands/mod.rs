@@ -5,6 +5,7 @@ pub(crate) mod conformance;
 pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod launch;
+pub(crate) mod protect;
 pub(crate) mod stats;
 pub(crate) mod train;
 pub(crate) mod weights;
@@ -19,6 +20,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Stats(args) => stats::run(&args),
         Command::Train(command) => train::run(&command),
         Command::Launch(args) => launch::run(&args),
+        Command::Protect(args) => protect::run(&args),
         Command::Weights(command) => weights::run(&command),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(command) => bench::run(&command),
