@@ -38,6 +38,7 @@ fi
 
 step "formatting"
 cargo fmt --all --check
+cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 step "lints"
 cargo clippy --release --workspace --all-targets --quiet -- -D warnings

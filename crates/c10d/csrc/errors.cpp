@@ -34,7 +34,7 @@ shim::Status classify(const std::string& text) {
            "EPIPE",
            "Broken pipe",
            "remote process exited",
-           "failed to recv, got 0 bytes"})) {
+           "ailed to recv, got 0 bytes"})) {
     return shim::kPeerLost;
   }
   if (mentions(text, {"imed out", "imeout", "IMEOUT"})) {

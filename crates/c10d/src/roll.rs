@@ -1,6 +1,7 @@
 //! Who is there, and who is to blame when somebody is not.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::pulse::{self, INTERVAL, Pulse};
 use crate::{Position, Result, Store};
@@ -119,6 +120,18 @@ impl Roll {
             self.miss(report)?;
         }
         Ok(found)
+    }
+
+    /// Waits, for a few seconds, until all ranks but `me` and `missing` have left.
+    pub(crate) fn outlast(&self, me: usize, missing: Option<usize>) {
+        let deadline = Instant::now() + INTERVAL * 5;
+        let stays = |rank: usize| {
+            let pulse = self.pulse(rank).ok().flatten();
+            Some(rank) != missing && rank != me && pulse.is_some_and(|pulse| !pulse.left)
+        };
+        while (0..self.size).any(stays) && Instant::now() < deadline {
+            std::thread::sleep(INTERVAL / 10);
+        }
     }
 
     /// What the ranks have said themselves.

@@ -43,6 +43,7 @@ pub(crate) struct Group {
     // After `pointer` in order of drop: rank 0's store serves the others while the group lives.
     heart: Heart,
     roll: Roll,
+    keeps_store: bool,
     _raw: RawStore,
     _keeper: Store,
 }
@@ -125,10 +126,14 @@ impl World {
     /// # Errors
     /// When the store does not answer: then it is the one who keeps it.
     pub fn blame(&self) -> Result<Option<Report>> {
-        match &self.group {
-            Some(group) => group.roll.blame(self.rank, group.heart.position()),
-            None => Ok(None),
+        let Some(group) = &self.group else { return Ok(None) };
+        let found = group.roll.blame(self.rank, group.heart.position());
+        if group.keeps_store {
+            // The others ask the same, of the store that goes with this process.
+            let missing = found.as_ref().ok().and_then(Option::as_ref).map(|found| found.rank);
+            group.roll.outlast(self.rank, missing);
         }
+        found
     }
 
     /// Tells the others, before this rank leaves, that it has failed and why (one line).
@@ -194,7 +199,8 @@ fn join(place: &Place, backend: Backend, timeout: Duration) -> Result<World> {
     let pointer = ffi::receive(&doing, code)?;
     let heart = Heart::start(Arc::clone(&messages), place.rank)?;
     let roll = Roll::new(messages, place.size);
-    let group = Group { pointer, heart, roll, _raw: raw, _keeper: keeper };
+    let keeps_store = place.keeps_store;
+    let group = Group { pointer, heart, roll, keeps_store, _raw: raw, _keeper: keeper };
     let world = World {
         rank: place.rank,
         local_rank: place.local_rank,

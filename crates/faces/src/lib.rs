@@ -10,6 +10,7 @@
 //!   decoded ahead by a thread pool with bounded memory; bytes until
 //!   [`PairBatch::to_device`].
 //! - [`read_photo`], [`read_image`]: one file, for whoever needs just that.
+//! - [`save`]: the way back, from pixels to a file without metadata.
 //! - [`similarity`]: the five-landmark alignment of method.md §7.
 //! - [`demo`]: real faces out of packages that registries carry.
 //!
@@ -40,6 +41,7 @@ mod picture;
 mod planes;
 mod random;
 mod sampler;
+pub mod save;
 pub mod similarity;
 mod tensor;
 mod webp;

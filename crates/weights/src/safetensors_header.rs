@@ -31,7 +31,10 @@ pub(crate) fn parse<R: Read + Seek>(mut reader: R, length: u64) -> Result<Conten
     // Metadata's deserialisation checks that the ranges are gapless and agree with
     // shapes and types.
     let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| Fault::corrupt(format!("its header is not valid: {e}")))?;
+        // Its messages quote names.
+        .map_err(|e| {
+            Fault::corrupt(format!("its header is not valid: {}", printable(&e.to_string())))
+        })?;
     let end = data_start.saturating_add(header.data_len() as u64);
     if end > length {
         return Err(Fault::CutShort(format!("{end} bytes expected, {length} found")));

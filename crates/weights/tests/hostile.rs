@@ -241,6 +241,9 @@ fn odd_safetensors_are_refused() {
         r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
             "module.w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
         r#"{"w":"#,
+        // Found by the fuzzer: the name came out as it is.
+        r#"{"a\nb":{"dtype":"U8","shape":[],"data_offsets":[5,2]}}"#,
+        &format!(r#"{{"{}":{{"dtype":"U8","shape":[],"data_offsets":[5,2]}}}}"#, "x".repeat(9999)),
     ] {
         refused(&file(header, &[0; 8]));
     }

@@ -1,0 +1,195 @@
+//! Photos as files again, with nothing in them but pixels.
+//!
+//! Files are encoded from pixels alone, so EXIF (camera, time, GPS, thumbnails), XMP, IPTC,
+//! comments and maker notes of the original cannot be in them. Two things are kept on request,
+//! each rewritten from its numbers: the colour profile and the resolution.
+//!
+//! | format | how |
+//! |---|---|
+//! | PNG | lossless, 8 bits |
+//! | JPEG | at the quality that the original's quantisation tables show; chroma at full size, whatever the original's was |
+//! | WebP | lossless: there is no lossy encoder here, so results are larger than lossy originals |
+//!
+//! Results have 8 bits a channel, no transparency, and an animation's first picture, as
+//! [`read_photo`](crate::read_photo) gives them: the EXIF orientation, which is dropped here, it
+//! has applied to the pixels.
+
+mod chunks;
+mod encode;
+mod profile;
+mod quality;
+mod source;
+
+use std::collections::HashSet;
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+pub use encode::{Encoded, encode};
+pub use source::Source;
+
+/// A format in which photos are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `.png`
+    Png,
+    /// `.jpg`, `.jpeg`
+    Jpeg,
+    /// `.webp`
+    WebP,
+}
+
+impl Format {
+    /// The format that a file's ending names, in either case.
+    ///
+    /// # Errors
+    /// [`SaveError::Ending`].
+    pub fn of_path(path: &Path) -> Result<Format, SaveError> {
+        let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        match ending.as_deref() {
+            Some("png") => Ok(Format::Png),
+            Some("jpg" | "jpeg") => Ok(Format::Jpeg),
+            Some("webp") => Ok(Format::WebP),
+            _ => Err(SaveError::Ending(path.into())),
+        }
+    }
+}
+
+/// What is kept of an original besides its pixels. By default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The colour profile's primaries and tone curves, without its texts, dates and device
+    /// names. Without it, photos in a wider colour space than sRGB look paler. A profile
+    /// measured for one device is that device's fingerprint even so.
+    pub profile: bool,
+    /// Pixels per inch or metre, where it is the same both ways.
+    pub resolution: bool,
+}
+
+/// How a photo is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// What is kept.
+    pub keep: Keep,
+    /// JPEG quality from 1 to 100; by default the original's, or 95 if that is no JPEG file.
+    pub quality: Option<u8>,
+    /// Whether a file that is there already, and is no input, may be replaced.
+    pub replace: bool,
+}
+
+/// The files that must not be written to, by whatever name.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs(HashSet<(u64, u64)>);
+
+impl Inputs {
+    /// # Errors
+    /// [`SaveError::Input`] for a path where nothing is.
+    pub fn of<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Inputs, SaveError> {
+        let identity = |path: P| match std::fs::metadata(&path) {
+            Ok(metadata) => Ok((metadata.dev(), metadata.ino())),
+            Err(source) => Err(SaveError::Input { path: path.as_ref().into(), source }),
+        };
+        Ok(Inputs(paths.into_iter().map(identity).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Why a photo was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The name does not say in which format.
+    #[error("cannot write {}: name it .png, .jpg, .jpeg or .webp", .0.display())]
+    Ending(PathBuf),
+    /// The place is an input's.
+    #[error("{} is one of the inputs, which are never written over: choose another folder", .0.display())]
+    OverInput(PathBuf),
+    /// There is something already.
+    #[error("{} exists: remove it, choose another folder, or allow replacing it", .0.display())]
+    Exists(PathBuf),
+    /// An input cannot be told from other files.
+    #[error("cannot read {}: {source}", path.display())]
+    Input {
+        /// The input.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The quality is none.
+    #[error("quality = {0}: must be a whole number from 1 to 100")]
+    Quality(u8),
+    /// The colour profile should be kept and cannot be.
+    #[error("cannot keep the colour profile: {0}: write the photo without it")]
+    Profile(String),
+    /// The encoder refused.
+    #[error("cannot encode {width} × {height} pixels: {reason}")]
+    Encode {
+        /// The photo's width.
+        width: u32,
+        /// The photo's height.
+        height: u32,
+        /// The encoder's reason.
+        reason: String,
+    },
+    /// The disk or folder refused.
+    #[error("cannot write {}: {source}: check the folder and the space left", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// Writes `image` to `out`, in the format of its name; `source` says what the original was
+/// like.
+///
+/// The file is written beside `out` under another name, synced and renamed: at no time is there
+/// a part of a photo under `out`. An input is never replaced, be `out` its name, a link to it or
+/// another name of the same file.
+///
+/// # Errors
+/// [`SaveError`]; nothing is left behind.
+pub fn save(
+    image: &RgbImage,
+    out: &Path,
+    source: &Source,
+    inputs: &Inputs,
+    options: &SaveOptions,
+) -> Result<Encoded, SaveError> {
+    let format = Format::of_path(out)?;
+    let failed = |source| SaveError::Write { path: out.into(), source };
+    match std::fs::metadata(out) {
+        Ok(there) if inputs.0.contains(&(there.dev(), there.ino())) => {
+            return Err(SaveError::OverInput(out.into()));
+        }
+        Ok(_) if !options.replace => return Err(SaveError::Exists(out.into())),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let encoded = encode(image, format, source, options)?;
+    let folder = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".faceshield-")
+        .suffix(".partial")
+        .permissions(Permissions::from_mode(0o666)) // less what the user's mask takes
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    file.write_all(&encoded.bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    if options.replace {
+        file.persist(out).map_err(|error| failed(error.error))?;
+    } else {
+        file.persist_noclobber(out).map_err(|error| match error.error.kind() {
+            std::io::ErrorKind::AlreadyExists => SaveError::Exists(out.into()),
+            _ => failed(error.error),
+        })?;
+    }
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(encoded)
+}
