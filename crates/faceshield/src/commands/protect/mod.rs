@@ -14,13 +14,14 @@ use align::obscure::{Obscure, dp};
 use anyhow::Context;
 use dpp::{Ledger, Randomness};
 use faces::save::{Inputs, Keep, SaveOptions, Source};
-use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
+use crate::commands::align::DetectorArgs;
+use crate::commands::data::bar;
 use crate::failure::{misuse, one_line};
 use crate::output;
 use inputs::{Format, Job};
-use photo::{Method, Wanted};
+use photo::Method;
 use repaint::{Choice, Repainter};
 use report::{PhotoReport, Record, Report, Status};
 use sheet::Sheet;
@@ -95,9 +96,8 @@ pub(crate) struct Args {
     #[arg(long)]
     largest: bool,
 
-    /// Leave faces alone that are narrower than this
-    #[arg(long, value_name = "PIXELS", default_value_t = 0.0)]
-    min_face: f64,
+    #[command(flatten)]
+    detector: DetectorArgs,
 
     /// Write photos without a face as they are, and say so
     #[arg(long)]
@@ -127,10 +127,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100_000_000)]
     max_pixels: u64,
 
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: String,
-
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -138,10 +134,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let jobs = inputs::jobs(&args.inputs, &args.out, args.format)?;
-    let engine = train::Config { device: args.device.clone(), ..train::Config::default() };
-    let device = engine.device(0).map_err(|error| misuse(error.to_string()))?;
-    let mut method = method(args, device)?;
-    let detector = detector(args, device)?;
+    let mut method = method(args, args.detector.device()?)?;
+    let detector = args.detector.load()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create {}", args.out.display()))?;
     let mut work = Work {
@@ -153,7 +147,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         sheet: Sheet::default(),
         settings: settings(args, &method),
     };
-    let bar = bar(jobs.len());
+    let bar = bar("protecting");
+    bar.set_length(jobs.len() as u64);
     let mut results = Vec::with_capacity(jobs.len());
     for job in &jobs {
         let report = work.one(job, &mut method)?;
@@ -233,8 +228,7 @@ impl Work<'_> {
         if pixels > self.args.max_pixels {
             anyhow::bail!("it has {pixels} pixels, above --max-pixels {}", self.args.max_pixels);
         }
-        let wanted = Wanted { largest: self.args.largest, min_face: self.args.min_face };
-        let done = photo::protect(photo, &self.detector, method, wanted)?;
+        let done = photo::protect(photo, &self.detector, method, self.args.largest)?;
         let protected = done.faces.iter().any(|face| face.protected);
         report.faces = done.faces;
         if !protected && !self.args.allow_unprotected {
@@ -350,26 +344,20 @@ fn settings(args: &Args, method: &Method) -> String {
         Method::Obscure(..) => String::new(),
     };
     format!(
-        "{:?} {model} {} {:?} {} {:?} {} {} {} {} {:?} {} {}",
+        "{:?} {model} {} {:?} {} {:?} {} {} {} {:?} {} {} {:?}",
         args.method,
         args.mechanism,
         args.epsilon,
         args.prototypes,
         args.seed,
         args.largest,
-        args.min_face,
         args.allow_unprotected,
         args.keep_metadata,
         args.format,
         args.strength,
-        args.pixels
+        args.pixels,
+        args.detector
     )
-}
-
-fn bar(photos: usize) -> ProgressBar {
-    let template = "protecting {bar:30} {pos}/{len} photos, {eta} left";
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(photos as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn tell(args: &Args, report: &Report<'_>) -> anyhow::Result<()> {

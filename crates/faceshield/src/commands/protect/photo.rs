@@ -4,7 +4,7 @@ use align::blend::{self, Mask};
 use align::obscure::{Area, Obscure};
 use align::{Detector, Face};
 use faces::RgbImage;
-use faces::similarity::{Similarity, reference_points, warp};
+use faces::similarity::{Similarity, warp};
 use rand::Rng;
 
 use super::repaint::Repainter;
@@ -19,15 +19,6 @@ pub(super) enum Method {
     Repaint(Box<Repainter>),
     /// Covered.
     Obscure(Obscure, Box<dyn Rng>),
-}
-
-/// Which faces.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    /// The largest one only.
-    pub(super) largest: bool,
-    /// Faces narrower than this, in pixels, are left alone.
-    pub(super) min_face: f64,
 }
 
 /// A photo in work.
@@ -49,7 +40,7 @@ impl Method {
     }
 }
 
-/// Protects the faces of `photo` that are wanted.
+/// Protects all faces of `photo`, or the largest one only.
 ///
 /// # Errors
 ///
@@ -58,22 +49,18 @@ pub(super) fn protect(
     mut photo: RgbImage,
     detector: &Detector,
     method: &mut Method,
-    wanted: Wanted,
+    largest: bool,
 ) -> anyhow::Result<Done> {
     let found = detector.detect(&photo)?;
     let mut faces: Vec<FaceReport> = found.iter().map(report).collect();
-    let chosen = choose(&found, wanted, &mut faces);
+    let chosen = choose(&found, largest, &mut faces);
     let side = method.side();
-    let reference = reference_points(side);
-    let mut transforms = Vec::with_capacity(chosen.len());
-    for &i in &chosen {
-        let transform = Similarity::estimate(&found[i].landmarks, &reference);
-        let [x, y] = found[i].bounds.centre();
-        transforms.push(transform.ok_or_else(|| {
-            anyhow::anyhow!("the landmarks of the face at ({x:.0}, {y:.0}) are one point")
-        })?);
-    }
-    let crops: Vec<RgbImage> = transforms.iter().map(|t| warp(&photo, t, side)).collect();
+    let cuts = chosen
+        .iter()
+        .map(|&i| align::cut(&photo, &found[i], side))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (crops, transforms): (Vec<RgbImage>, Vec<Similarity>) =
+        cuts.into_iter().map(|cut| (cut.crop, cut.transform)).unzip();
     let masks = chosen
         .iter()
         .zip(&transforms)
@@ -113,22 +100,18 @@ pub(super) fn protect(
 }
 
 /// Numbers of the faces to protect; the others are told why not.
-fn choose(found: &[Face], wanted: Wanted, faces: &mut [FaceReport]) -> Vec<usize> {
-    let largest = (0..found.len())
-        .max_by(|&a, &b| found[a].bounds.width().total_cmp(&found[b].bounds.width()));
-    let mut chosen = Vec::new();
-    for (i, face) in found.iter().enumerate() {
-        let width = face.bounds.width();
-        if wanted.largest && Some(i) != largest {
-            faces[i].why = Some("not the largest face, and only that was asked for".into());
-        } else if width < wanted.min_face {
-            let min = wanted.min_face;
-            faces[i].why = Some(format!("{width:.0} pixels wide, below --min-face {min}"));
-        } else {
-            chosen.push(i);
+fn choose(found: &[Face], only_largest: bool, faces: &mut [FaceReport]) -> Vec<usize> {
+    let width = |i: &usize| found[*i].bounds.width();
+    if !only_largest {
+        return (0..found.len()).collect();
+    }
+    let largest = (0..found.len()).max_by(|a, b| width(a).total_cmp(&width(b)));
+    for (i, face) in faces.iter_mut().enumerate() {
+        if Some(i) != largest {
+            face.why = Some("not the largest face, and only that was asked for".into());
         }
     }
-    chosen
+    largest.into_iter().collect()
 }
 
 fn report(face: &Face) -> FaceReport {
