@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, conformance, data, doctor, launch, protect, stats, train, weights,
+    align, bench, conformance, data, doctor, launch, protect, stats, train, weights,
 };
 
 /// Protects faces in photos, and trains the models that do it.
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     /// Get, index and check data sets of faces
     #[command(subcommand)]
     Data(data::Command),
+    /// Find and cut faces out of photos
+    Align(align::Args),
     /// Compute the layer statistics of a data set
     Stats(stats::Args),
     /// Train stage I, stage II, or both

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod align;
 pub(crate) mod bench;
 pub(crate) mod conformance;
 pub(crate) mod data;
@@ -17,6 +18,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Doctor(args) => doctor::run(&args),
         Command::Data(command) => data::run(&command),
+        Command::Align(args) => align::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Train(command) => train::run(&command),
         Command::Launch(args) => launch::run(&args),

@@ -293,9 +293,9 @@ impl Name {
 fn method(args: &Args, device: tch::Device) -> anyhow::Result<Method> {
     let sigma = args.strength as f32;
     let private = || -> anyhow::Result<dp::Private> {
-        let epsilon = args.epsilon.ok_or_else(|| {
-            misuse(format!("--method {} needs --epsilon E", args.method.text()))
-        })?;
+        let epsilon = args
+            .epsilon
+            .ok_or_else(|| misuse(format!("--method {} needs --epsilon E", args.method.text())))?;
         Ok(dp::Private { cell: args.strength, m: args.pixels, epsilon })
     };
     let obscure = match args.method {

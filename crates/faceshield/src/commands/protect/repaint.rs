@@ -74,8 +74,7 @@ impl Repainter {
         let wrong = |error: dpp::Error| misuse(error.to_string());
         let prototypes =
             Prototypes::random(choice.prototypes, dims, PROTOTYPES_SEED).map_err(wrong)?;
-        let mechanism =
-            choice.mechanism.build(epsilon, dims, Some(&prototypes)).map_err(wrong)?;
+        let mechanism = choice.mechanism.build(epsilon, dims, Some(&prototypes)).map_err(wrong)?;
         Ok(Self {
             protector,
             mechanism,
@@ -105,11 +104,9 @@ impl Repainter {
     pub(super) fn repaint(&mut self, crops: &[RgbImage]) -> anyhow::Result<Vec<Repainted>> {
         let mut painted = Vec::with_capacity(crops.len());
         for crops in crops.chunks(self.batch) {
-            let seeds = (0..crops.len()).map(|_| {
-                self.noise = train::mix(self.noise, 1);
-                self.noise
-            });
-            let view = self.protector.see(&self.tensor(crops)?, seeds.collect())?;
+            let seeds = (0..crops.len() as u64).map(|k| train::mix(self.noise, 1 + k)).collect();
+            self.noise = train::mix(self.noise, 0);
+            let view = self.protector.see(&self.tensor(crops)?, seeds)?;
             let identities = rows(&view.identity)?;
             let releases = identities
                 .iter()

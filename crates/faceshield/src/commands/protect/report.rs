@@ -75,7 +75,9 @@ impl Record {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         };
         let lines = text.lines().filter_map(|line| serde_json::from_str::<PhotoReport>(line).ok());
         let done = lines.map(|report| (report.input.clone(), report)).collect();
