@@ -12,7 +12,8 @@
 //! - [`read_photo`], [`read_image`]: one file, for whoever needs just that.
 //! - [`save`]: the way back, from pixels to a file without metadata.
 //! - [`similarity`]: the five-landmark alignment of method.md §7.
-//! - [`demo`]: real faces out of packages that registries carry.
+//! - [`demo`]: real faces out of packages that registries carry; [`packages`]: any file out
+//!   of one.
 //!
 //! Everything random is a pure function of (seed, epoch, position in the epoch), so a
 //! resumed run needs no saved state of this crate: epoch and batch number suffice.
@@ -36,6 +37,7 @@ mod index;
 mod jpeg;
 mod listing;
 mod loader;
+pub mod packages;
 mod pairs;
 mod picture;
 mod planes;

@@ -20,7 +20,7 @@ impl Planes {
     }
 
     /// The left upper square of `image`: all of it where it is square.
-    pub(crate) fn from_image(image: &RgbImage) -> Planes {
+    pub fn from_image(image: &RgbImage) -> Planes {
         let mut planes = Planes::black(image.width().min(image.height()));
         let side = planes.size as usize;
         let [red, green, blue] = planes.split();

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, conformance, data, doctor, launch, stats, train, weights};
+use crate::commands::{
+    align, bench, conformance, data, doctor, launch, protect, stats, train, weights,
+};
 
 /// Protects faces in photos, and trains the models that do it.
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     /// Get, index and check data sets of faces
     #[command(subcommand)]
     Data(data::Command),
+    /// Find and cut faces out of photos
+    Align(align::Args),
     /// Compute the layer statistics of a data set
     Stats(stats::Args),
     /// Train stage I, stage II, or both
@@ -37,6 +41,8 @@ pub(crate) enum Command {
     Train(train::Command),
     /// Start several ranks of a command on this machine
     Launch(launch::Args),
+    /// Protect the faces in photos
+    Protect(Box<protect::Args>),
     /// Look into weight files and convert them
     #[command(subcommand)]
     Weights(weights::Command),

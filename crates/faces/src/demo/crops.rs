@@ -8,9 +8,9 @@ use image::ImageFormat;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::archive::{cached, write_whole};
-use super::table::{Face, Package, Photo, Table};
+use super::table::{Face, Photos, Table};
 use super::{DemoError, DemoReport};
+use crate::packages::{File, cached, write_whole};
 use crate::read_photo;
 use crate::similarity::{Similarity, reference_points, warp};
 
@@ -46,16 +46,16 @@ pub(super) fn complete(table: &Table, out: &Path, has_optional: bool) -> Option<
 /// Cuts all faces in the photos of `packages`, which lie in the cache.
 pub(super) fn write(
     table: &Table,
-    packages: &[&Package],
+    packages: &[&Photos],
     out: &Path,
     cache: &Path,
     downloaded: Vec<String>,
     left_out: Vec<String>,
 ) -> Result<DemoReport, DemoError> {
     std::fs::create_dir_all(out).map_err(DemoError::io(out))?;
-    let photos: Vec<(&Package, &Photo)> = packages
+    let photos: Vec<(&Photos, &File)> = packages
         .iter()
-        .flat_map(|&package| package.photos.iter().map(move |photo| (package, photo)))
+        .flat_map(|&package| package.package.files.iter().map(move |photo| (package, photo)))
         .collect();
     let crops: Vec<Vec<(String, u64)>> = photos
         .par_iter()
@@ -75,7 +75,7 @@ pub(super) fn write(
 
 /// Cuts the faces of one photo; returns relative paths and sizes.
 fn cut(
-    photo: &Photo,
+    photo: &File,
     faces: &[&Face],
     out: &Path,
     cache: &Path,

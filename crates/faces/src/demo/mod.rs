@@ -6,9 +6,7 @@
 //! transform of method.md §7 at 512 × 512 pixels. Nothing of the photos is part of this
 //! crate, only coordinates and hashes.
 
-mod archive;
 mod crops;
-mod packages;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -16,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::one_line;
-use packages::Failure;
-use table::{Package, Table};
+use crate::packages::{self, Kind, Package};
+use table::Table;
 
 /// What [`fetch`] did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,38 +37,9 @@ pub struct DemoReport {
 /// Why the demo data could not be made. Each a single line that says how to mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// Python's pip is not there or does not run.
-    #[error(
-        "no working pip ({tried}): install Python 3 with pip, or set PYTHON to a Python that has it"
-    )]
-    NoPip {
-        /// The commands tried.
-        tried: String,
-    },
-
-    /// A download failed.
-    #[error(
-        "cannot download {package}: {reason}: check the network and the package tool's settings, \
-         then run this again (photos already fetched are kept)"
-    )]
-    Download {
-        /// Package and version.
-        package: String,
-        /// What the tool said.
-        reason: String,
-    },
-
-    /// A package does not hold what it should.
-    #[error(
-        "{package} is not as expected: {reason}: delete a mirror's or proxy's stale copy and \
-         run this again"
-    )]
-    Package {
-        /// Package and version.
-        package: String,
-        /// What is wrong.
-        reason: String,
-    },
+    /// A package could not be had.
+    #[error(transparent)]
+    Package(#[from] packages::Error),
 
     /// The disk refused.
     #[error("cannot write or read {}: {source}", path.display())]
@@ -113,7 +82,7 @@ pub fn default_cache(out: &Path) -> PathBuf {
 /// # Errors
 /// No pip, a failed download by pip, photos with another hash, a full disk.
 pub fn fetch(out: &Path, cache: &Path, say: &dyn Fn(&str)) -> Result<DemoReport, DemoError> {
-    make(&Table::embedded()?, out, cache, &packages::Registries, say)
+    make(&Table::embedded()?, out, cache, &Registries, say)
 }
 
 /// Whence packages come; tests have one of their own.
@@ -121,7 +90,20 @@ trait Source {
     /// Whether optional packages may be had at all.
     fn has_optional(&self) -> bool;
     /// Downloads the package's archive into the folder `into`.
-    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, Failure>;
+    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, packages::Error>;
+}
+
+/// The public registries, through pip and npm.
+struct Registries;
+
+impl Source for Registries {
+    fn has_optional(&self) -> bool {
+        packages::has_npm()
+    }
+
+    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, packages::Error> {
+        packages::download(package, into)
+    }
 }
 
 fn make(
@@ -135,45 +117,46 @@ fn make(
         return Ok(report);
     }
     std::fs::create_dir_all(cache).map_err(DemoError::io(cache))?;
-    let (mut downloaded, mut left_out, mut packages) = (Vec::new(), Vec::new(), Vec::new());
-    for package in &table.packages {
-        if archive::missing_photos(package, cache).is_empty() {
-            packages.push(package);
+    let (mut downloaded, mut left_out, mut had) = (Vec::new(), Vec::new(), Vec::new());
+    for photos in &table.packages {
+        let package = &photos.package;
+        if packages::missing(package, cache).is_empty() {
+            had.push(photos);
             continue;
         }
-        say(&format!("downloading {} for its photos ({})", package.title(), package.photos.len()));
-        match obtain(package, cache, source) {
+        // The demo can do without what npm carries.
+        let optional = package.kind == Kind::Npm;
+        say(&format!("downloading {} for its photos ({})", package.title(), package.files.len()));
+        let outcome = if optional && !source.has_optional() {
+            Err("npm is not installed".to_owned())
+        } else {
+            match packages::obtain(package, cache, &|package, into| source.download(package, into))
+            {
+                Ok(()) => Ok(()),
+                Err(packages::Error::Download { reason, .. }) if optional => Err(reason),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        match outcome {
             Ok(()) => {
                 downloaded.push(package.title());
-                packages.push(package);
+                had.push(photos);
             }
-            Err(Failure::Optional(reason)) => {
-                let faces = table.faces_of(package).count();
+            Err(reason) => {
+                let faces = table.faces_of(photos).count();
                 let line = format!(
                     "{} photos of {} are left out with {faces} faces: {}",
-                    package.photos.len(),
+                    package.files.len(),
                     package.title(),
                     one_line(&reason)
                 );
                 say(&line);
                 left_out.push(line);
             }
-            Err(Failure::Fatal(error)) => return Err(error),
         }
     }
     say("cutting faces");
-    crops::write(table, &packages, out, cache, downloaded, left_out)
-}
-
-/// Brings the photos of `package` into the cache. The archive is not kept.
-fn obtain(package: &Package, cache: &Path, source: &dyn Source) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new()
-        .prefix(".download-")
-        .tempdir_in(cache)
-        .map_err(DemoError::io(cache))
-        .map_err(Failure::Fatal)?;
-    let file = source.download(package, folder.path())?;
-    archive::extract(package, &file, cache).map_err(Failure::Fatal)
+    crops::write(table, &had, out, cache, downloaded, left_out)
 }
 
 #[cfg(test)]

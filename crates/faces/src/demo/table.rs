@@ -3,74 +3,34 @@
 use serde::Deserialize;
 
 use super::DemoError;
+use crate::packages::Package;
 
 /// Packages with their photos, and the faces in them.
 pub(super) struct Table {
-    pub(super) packages: Vec<Package>,
+    pub(super) packages: Vec<Photos>,
     pub(super) faces: Vec<Face>,
 }
 
-/// A package of a registry.
+/// A package with photos in it.
 #[derive(Deserialize)]
-pub(super) struct Package {
+pub(super) struct Photos {
     /// What the list of faces calls it.
     pub(super) label: String,
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) kind: Kind,
-    pub(super) photos: Vec<Photo>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    /// A built Python package: a zip file.
-    Wheel,
-    /// A Python source archive: tar.gz, everything in one folder.
-    Sdist,
-    /// A JavaScript package: tar.gz. Optional.
-    Npm,
-}
-
-/// A photo in a package.
-#[derive(Deserialize)]
-pub(super) struct Photo {
-    /// Path inside the archive (below its one folder for a source archive).
-    pub(super) path: String,
-    pub(super) bytes: u64,
-    pub(super) sha256: String,
+    /// Files of the package: the photos.
+    #[serde(flatten)]
+    pub(super) package: Package,
 }
 
 /// A face in a photo.
 #[derive(Deserialize)]
 pub(super) struct Face {
-    /// [`Package::label`].
+    /// [`Photos::label`].
     pub(super) package: String,
-    /// [`Photo::path`].
+    /// [`File::path`](crate::packages::File).
     pub(super) path: String,
     pub(super) person: String,
     /// Pixels of the photo: left eye, right eye, nose, left and right mouth corner.
     pub(super) landmarks: [[f64; 2]; 5],
-}
-
-impl Package {
-    /// Name and version as the registry's users write them.
-    pub(super) fn title(&self) -> String {
-        let equals = if self.kind == Kind::Npm { "@" } else { "==" };
-        format!("{}{equals}{}", self.name, self.version)
-    }
-}
-
-impl Photo {
-    /// The file's name, unique among all photos.
-    pub(super) fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or(&self.path)
-    }
-
-    /// The name without its ending.
-    pub(super) fn stem(&self) -> &str {
-        self.name().rsplit_once('.').map_or(self.name(), |(stem, _)| stem)
-    }
 }
 
 impl Table {
@@ -85,9 +45,9 @@ impl Table {
         Ok(Table { packages, faces })
     }
 
-    /// The faces in the photos of `package`.
-    pub(super) fn faces_of<'a>(&'a self, package: &'a Package) -> impl Iterator<Item = &'a Face> {
-        self.faces.iter().filter(|face| face.package == package.label)
+    /// The faces in these photos.
+    pub(super) fn faces_of<'a>(&'a self, photos: &'a Photos) -> impl Iterator<Item = &'a Face> {
+        self.faces.iter().filter(|face| face.package == photos.label)
     }
 }
 
@@ -95,13 +55,14 @@ impl Table {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::packages::Kind;
     use std::collections::BTreeSet;
 
     #[test]
     fn the_lists_fit_each_other() {
         let table = Table::embedded().unwrap();
         assert_eq!(table.faces.len(), 25);
-        let photos: Vec<_> = table.packages.iter().flat_map(|p| &p.photos).collect();
+        let photos: Vec<_> = table.packages.iter().flat_map(|p| &p.package.files).collect();
         assert_eq!(photos.len(), 14);
         let stems: BTreeSet<_> = photos.iter().map(|photo| photo.stem()).collect();
         assert_eq!(stems.len(), 14, "crops are named by photo");
@@ -109,13 +70,14 @@ mod tests {
             .packages
             .iter()
             .map(|package| {
-                let known =
-                    |face: &&Face| package.photos.iter().any(|photo| photo.path == face.path);
+                let known = |face: &&Face| {
+                    package.package.files.iter().any(|photo| photo.path == face.path)
+                };
                 table.faces_of(package).filter(known).count()
             })
             .sum();
         assert_eq!(found, 25);
-        let people = |kind: fn(&Package) -> bool| {
+        let people = |kind: fn(&Photos) -> bool| {
             let packages = table.packages.iter().filter(|p| kind(p));
             packages
                 .flat_map(|p| table.faces_of(p))
@@ -124,6 +86,6 @@ mod tests {
                 .len()
         };
         assert_eq!(people(|_| true), 20);
-        assert_eq!(people(|package| package.kind != Kind::Npm), 7);
+        assert_eq!(people(|package| package.package.kind != Kind::Npm), 7);
     }
 }

@@ -10,10 +10,9 @@ use flate2::Compression;
 use image::{ImageFormat, Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 
-use super::archive::extract;
-use super::packages::{Failure, pip};
-use super::table::{Package, Table};
+use super::table::Table;
 use super::{DemoError, Source, make};
+use crate::packages::{self, Package, pip};
 use crate::similarity::{Similarity, reference_points};
 use crate::{Index, hex, read_photo};
 
@@ -77,12 +76,11 @@ impl Source for Fake {
         self.npm
     }
 
-    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, Failure> {
+    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, packages::Error> {
         self.asked.borrow_mut().push(package.name.clone());
-        let (file, path) = (into.join("archive"), package.photos[0].path.clone());
+        let (file, path) = (into.join("archive"), package.files[0].path.clone());
         let out = File::create(&file).unwrap();
         match package.name.as_str() {
-            "npm" if !self.npm => return Err(Failure::Optional("npm is not installed".into())),
             "wheel" => {
                 let mut zip = zip::ZipWriter::new(out);
                 zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
@@ -176,7 +174,7 @@ fn archives_that_unpack_to_gigabytes_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (file, table) = (dir.path().join("archive"), table());
     let refused = |package: usize| {
-        let error = extract(&table.packages[package], &file, dir.path()).unwrap_err();
+        let error = packages::extract(&table.packages[package], &file, dir.path()).unwrap_err();
         assert!(!error.to_string().contains('\n'));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the archive");
         error.to_string()
@@ -221,10 +219,10 @@ fn a_failing_pip_is_one_line() {
         Some(path.into_os_string())
     };
     let (table, into) = (table(), tempfile::tempdir().unwrap());
-    let run = |python| pip(&table.packages[1], into.path(), python).unwrap_err();
+    let run = |python| pip(&table.packages[1].package, into.path(), python).unwrap_err();
 
     let error = run(Some("/no/such/python".into()));
-    assert!(matches!(&error, DemoError::NoPip { .. }), "{error}");
+    assert!(matches!(&error, packages::Error::NoPip { .. }), "{error}");
     let error = run(script("none", "echo 'No module named pip' >&2; exit 1")).to_string();
     assert!(error.contains("No module named pip") && !error.contains('\n'), "{error}");
     let fails = "[ $3 = --version ] && exit 0\necho 'ERROR: no such version' >&2\necho >&2; exit 1";

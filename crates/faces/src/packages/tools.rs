@@ -4,43 +4,27 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::table::{Kind, Package};
-use super::{DemoError, Source};
+use super::{Error, Kind, Package};
 use crate::error::one_line;
 
-/// Why a package could not be had.
-pub(super) enum Failure {
-    /// The demo can do without; the reason.
-    Optional(String),
-    /// It cannot.
-    Fatal(DemoError),
+/// Whether npm can be started.
+pub(crate) fn has_npm() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join("npm").is_file())
 }
 
-/// The public registries, through pip and npm.
-pub(super) struct Registries;
-
-impl Source for Registries {
-    fn has_optional(&self) -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join("npm").is_file())
-    }
-
-    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, Failure> {
-        match package.kind {
-            Kind::Npm if !self.has_optional() => {
-                Err(Failure::Optional("npm is not installed".into()))
-            }
-            Kind::Npm => npm(package, into).map_err(Failure::Optional),
-            Kind::Wheel | Kind::Sdist => {
-                pip(package, into, std::env::var_os("PYTHON")).map_err(Failure::Fatal)
-            }
-        }
+/// Downloads the archive of `package` into the empty folder `into`.
+pub(crate) fn download(package: &Package, into: &Path) -> Result<PathBuf, Error> {
+    match package.kind {
+        Kind::Npm => npm(package, into)
+            .map_err(|reason| Error::Download { package: package.title(), reason }),
+        Kind::Wheel | Kind::Sdist => pip(package, into, std::env::var_os("PYTHON")),
     }
 }
 
 fn npm(package: &Package, into: &Path) -> Result<PathBuf, String> {
     let mut command = Command::new("npm");
-    // npm's own patience is minutes; the demo can do without it.
+    // npm's own patience is minutes.
     command.args([
         "pack",
         "--loglevel=error",
@@ -53,11 +37,11 @@ fn npm(package: &Package, into: &Path) -> Result<PathBuf, String> {
 }
 
 /// `python`, if given, is the value of `PYTHON` and the only one tried.
-pub(super) fn pip(
+pub(crate) fn pip(
     package: &Package,
     into: &Path,
     python: Option<OsString>,
-) -> Result<PathBuf, DemoError> {
+) -> Result<PathBuf, Error> {
     let pip = find_pip(python)?;
     let mut reason = String::new();
     for options in options(package) {
@@ -71,13 +55,13 @@ pub(super) fn pip(
             Err(_) => {}
         }
     }
-    Err(DemoError::Download { package: package.title(), reason })
+    Err(Error::Download { package: package.title(), reason })
 }
 
 /// pip's options, one set per attempt.
 fn options(package: &Package) -> Vec<Vec<&str>> {
     match package.kind {
-        // A fixed platform: the photo is wanted, not code that runs here. So any Python
+        // A fixed platform: a file is wanted, not code that runs here. So any Python
         // on any machine gets the same file.
         Kind::Wheel => vec![vec![
             "--only-binary=:all:",
@@ -97,7 +81,7 @@ fn options(package: &Package) -> Vec<Vec<&str>> {
 }
 
 /// The first command that answers `--version`.
-fn find_pip(python: Option<OsString>) -> Result<Vec<OsString>, DemoError> {
+fn find_pip(python: Option<OsString>) -> Result<Vec<OsString>, Error> {
     let words = |command: &[&str]| command.iter().map(OsString::from).collect::<Vec<_>>();
     let candidates = match python.filter(|python| !python.is_empty()) {
         Some(python) => vec![vec![python, "-m".into(), "pip".into()]],
@@ -119,7 +103,7 @@ fn find_pip(python: Option<OsString>) -> Result<Vec<OsString>, DemoError> {
             }
         }
     }
-    Err(DemoError::NoPip { tried: tried.join("; ") })
+    Err(Error::NoPip { tried: tried.join("; ") })
 }
 
 fn start(words: &[OsString]) -> Command {

@@ -1,0 +1,37 @@
+//! The detector's weights, out of the package that carries them.
+
+use std::path::{Path, PathBuf};
+
+use faces::packages::{self, File, Kind, Package};
+
+use crate::Error;
+
+/// Name, bytes and SHA-256 of the files, MIT-licensed as the package is.
+const FILES: [(&str, u64, &str); 3] = [
+    ("pnet.pt", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+    ("rnet.pt", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+    ("onet.pt", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+];
+
+/// The folder below `cache` with the weights of MTCNN as the Python package facenet-pytorch
+/// 2.6.0 carries them. What is missing there, or is not what it was, is fetched with pip (2 MB)
+/// and checked by SHA-256; `say` is told so.
+///
+/// # Errors
+/// [`Error::Fetch`]: no pip, no network, another content, a full disk.
+pub fn fetch_weights(cache: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, Error> {
+    let file = |&(name, bytes, sha256): &(&str, u64, &str)| File {
+        path: format!("facenet_pytorch/data/{name}"),
+        bytes,
+        sha256: sha256.into(),
+    };
+    let package = Package {
+        name: "facenet-pytorch".into(),
+        version: "2.6.0".into(),
+        kind: Kind::Wheel,
+        files: FILES.iter().map(file).collect(),
+    };
+    let folder = cache.join("facenet-pytorch-2.6.0");
+    packages::fetch(&package, &folder, say)?;
+    Ok(folder)
+}
