@@ -60,7 +60,7 @@ pub use loader::{Epoch, PairConfig, PairLoader};
 pub use pairs::PairItem;
 #[doc(hidden)]
 pub use picture::decode_small;
-pub use picture::{DECODER, MAX_SIDE, read_image, read_photo};
+pub use picture::{DECODER, MAX_SIDE, read_image, read_photo, read_photo_within};
 pub use planes::Planes;
 pub use sampler::Sampler;
 pub use tensor::to_tensor;

@@ -34,8 +34,17 @@ pub const DECODER: &str = if cfg!(feature = "turbojpeg") { "turbojpeg" } else { 
 /// [`MAX_SIDE`], more than 512 MiB as a file or as pixels. [`Error::System`] when the reason
 /// is this machine's.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
+    read_photo_within(path, u64::MAX)
+}
+
+/// [`read_photo`] of at most `most` pixels, told by the header: of a larger one nothing is
+/// decoded.
+///
+/// # Errors
+/// As [`read_photo`]; [`Error::Image`] for more pixels.
+pub fn read_photo_within(path: &Path, most: u64) -> Result<RgbImage, Error> {
     let bytes = file::read(path, None)?;
-    guarded(path, || decode(&bytes, &Wanted::default()))
+    guarded(path, || decode(&bytes, &Wanted { most: Some(most), ..Wanted::default() }))
 }
 
 /// [`read_photo`], then resized to `size` × `size` pixels where the size differs
@@ -59,7 +68,8 @@ pub fn read_image(path: &Path, size: u32) -> Result<RgbImage, Error> {
 /// As [`read_photo`]; [`Error::Image`] for a file that is not what was indexed.
 pub(crate) fn read_indexed(path: &Path, image: &Image, size: u32) -> Result<RgbImage, Error> {
     let bytes = file::read(path, Some(image.stamp))?;
-    let wanted = Wanted { dimensions: Some((image.width, image.height)), at_least: Some(size) };
+    let dimensions = Some((image.width, image.height));
+    let wanted = Wanted { dimensions, at_least: Some(size), ..Wanted::default() };
     guarded(path, || resize(decode(&bytes, &wanted)?, size))
 }
 
@@ -73,7 +83,7 @@ pub fn decode_small(name: &Path, bytes: &[u8], most: u64, size: u32) -> Result<R
     if u64::from(dimensions.0) * u64::from(dimensions.1) > most {
         return Err(Error::Image { path: name.into(), reason: "it is not small".into() });
     }
-    let wanted = Wanted { dimensions: Some(dimensions), at_least: Some(size) };
+    let wanted = Wanted { dimensions: Some(dimensions), at_least: Some(size), ..Wanted::default() };
     guarded(name, || resize(decode(bytes, &wanted)?, size))
 }
 
@@ -98,6 +108,8 @@ pub(crate) struct Wanted {
     pub(crate) dimensions: Option<(u32, u32)>,
     /// Sides that suffice, where the decoder can give fewer than all.
     pub(crate) at_least: Option<u32>,
+    /// Pixels of the largest image that is decoded.
+    pub(crate) most: Option<u64>,
 }
 
 /// Decodes the bytes of an image file.
@@ -110,7 +122,11 @@ pub(crate) fn decode(bytes: &[u8], wanted: &Wanted) -> Result<RgbImage, String> 
     if wanted.dimensions.is_some_and(|indexed| indexed != (width, height)) {
         return Err(CHANGED.into());
     }
-    let rgb = 3 * u64::from(width) * u64::from(height);
+    let pixels = u64::from(width) * u64::from(height);
+    if let Some(most) = wanted.most.filter(|&most| pixels > most) {
+        return Err(format!("its {width} × {height} pixels are more than the {most} allowed"));
+    }
+    let rgb = 3 * pixels;
     if rgb.max(decoder.total_bytes()) > MAX_PIXELS {
         let limit = MAX_PIXELS >> 20;
         return Err(format!("its {width} × {height} pixels need more than {limit} MiB"));

@@ -24,6 +24,8 @@ pub struct Protector {
 pub struct View {
     /// z_id: the separated identities, [B, 512], of unit length. What a mechanism perturbs.
     pub identity: Tensor,
+    /// E of the faces as they are, [B, 512], of unit length: to compare with afterwards.
+    pub embedding: Tensor,
     image: Tensor,
     parts: Vec<Tensor>,
     lambdas: Vec<Tensor>,
@@ -78,7 +80,8 @@ impl Protector {
             Fidelity::Published => PerceptualNoise::BatchMean(&features),
         };
         let parts = separation.perceptual_parts(&features, &lambdas, &noise, &kind)?;
-        Ok(View { identity, image, parts, lambdas })
+        let embedding = self.extractor.identity(&features);
+        Ok(View { identity, embedding, image, parts, lambdas })
     }
 
     /// Paints the faces of `view` with these identities, [B, 512] of unit length →

@@ -167,7 +167,11 @@ impl Obscure {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Whether its parameters are in their ranges.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`].
+    pub fn check(&self) -> Result<(), Error> {
         let sigma = |sigma: f32| {
             let value = sigma.to_string();
             let wrong = Error::Parameter { key: "sigma", value, expected: "a number above 0" };

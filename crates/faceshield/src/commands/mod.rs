@@ -6,7 +6,9 @@ pub(crate) mod conformance;
 pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod launch;
+pub(crate) mod photos;
 pub(crate) mod protect;
+pub(crate) mod prototypes;
 pub(crate) mod stats;
 pub(crate) mod train;
 pub(crate) mod weights;
@@ -23,6 +25,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(command) => train::run(&command),
         Command::Launch(args) => launch::run(&args),
         Command::Protect(args) => protect::run(&args),
+        Command::Prototypes(args) => prototypes::run(&args),
         Command::Weights(command) => weights::run(&command),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(command) => bench::run(&command),

@@ -1,7 +1,5 @@
 //! `faceshield align`: faces out of photos.
 
-mod inputs;
-
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,19 +8,19 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::commands::data::bar;
+use crate::commands::photos::{self, Names};
 use crate::failure::{misuse, one_line};
 use crate::output;
-use inputs::Input;
 
 /// Find and cut faces out of photos
 ///
 /// Each face becomes an upright square DIR/PHOTO_N.png, N counting a photo's faces from left
-/// to right. Photos of the same name become PHOTO, PHOTO-2 and so on. A photo without a face
+/// to right; folders are mirrored, photos of the same name become PHOTO, PHOTO_2 and so on. A photo without a face
 /// is no error; one that cannot be read is, and the others are done all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  faceshield align holiday/ portrait.jpg --out faces --json")]
 pub(crate) struct Args {
-    /// Photos, and folders of photos
+    /// Photos, folders of photos, or quoted patterns
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
 
@@ -66,8 +64,7 @@ pub(crate) struct DetectorArgs {
 impl DetectorArgs {
     /// Where to compute.
     pub(crate) fn device(&self) -> anyhow::Result<tch::Device> {
-        let engine = train::Config { device: self.device.clone(), ..train::Config::default() };
-        engine.device(0).map_err(|error| misuse(error.to_string()))
+        device(&self.device)
     }
 
     /// The detector, its weights fetched if need be.
@@ -93,6 +90,12 @@ impl DetectorArgs {
     }
 }
 
+/// The device that `name` means.
+pub(crate) fn device(name: &str) -> anyhow::Result<tch::Device> {
+    let engine = train::Config { device: name.to_owned(), ..train::Config::default() };
+    engine.device(0).map_err(|error| misuse(error.to_string()))
+}
+
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report {
@@ -114,8 +117,8 @@ struct Photo {
 
 #[derive(Serialize)]
 struct Found {
-    /// The crop's file name in `out`.
-    crop: String,
+    /// The crop's file below `out`.
+    crop: PathBuf,
     #[serde(flatten)]
     face: Face,
     /// The photo's pixels to the crop's: two rows of three, applied to (x, y, 1).
@@ -123,19 +126,18 @@ struct Found {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let inputs = inputs::list(&args.inputs, &args.out)?;
-    if inputs.is_empty() {
-        anyhow::bail!("no photos (.png .jpg .jpeg .webp .bmp) in what was given: give others");
-    }
+    let photos = photos::list(&args.inputs, &args.out)?;
     let detector = args.detector.load()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     let mut report =
         Report { out: args.out.clone(), size: args.size, photos: Vec::new(), faces: 0, failed: 0 };
     let progress = bar("aligning");
-    progress.set_length(inputs.len() as u64);
-    for input in inputs {
-        let photo = one(&detector, input, args);
+    progress.set_length(photos.len() as u64);
+    let mut names = Names::default();
+    for photo in photos {
+        let name = names.free(&photo.relative.with_extension(""));
+        let photo = one(&detector, photo.path, &name, args);
         progress.suspend(|| tell(&photo));
         progress.inc(1);
         report.faces += photo.faces.len();
@@ -160,26 +162,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// One photo's faces, or why not: the other photos go on.
-fn one(detector: &Detector, input: Input, args: &Args) -> Photo {
-    let Input { path, name } = input;
+fn one(detector: &Detector, path: PathBuf, name: &Path, args: &Args) -> Photo {
     let mut photo = Photo { photo: path, dimensions: None, faces: Vec::new(), error: None };
-    if let Err(error) = fill(detector, &name, args, &mut photo) {
+    if let Err(error) = fill(detector, name, args, &mut photo) {
         photo.error = Some(one_line(error.chain()));
     }
     photo
 }
 
-fn fill(detector: &Detector, name: &str, args: &Args, photo: &mut Photo) -> anyhow::Result<()> {
+fn fill(detector: &Detector, name: &Path, args: &Args, photo: &mut Photo) -> anyhow::Result<()> {
     let image = faces::read_photo(&photo.photo)?;
     photo.dimensions = Some(image.dimensions());
     let at = || photo.photo.display().to_string();
     for (k, face) in detector.detect(&image).with_context(at)?.into_iter().enumerate() {
         let Cut { crop, transform } = align::cut(&image, &face, args.size).with_context(at)?;
-        let file = format!("{name}_{k}.png");
+        let mut file = name.as_os_str().to_os_string();
+        file.push(format!("_{k}.png"));
         save(&crop, &args.out.join(&file))?;
         let [o, x, y] = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].map(|p| transform.apply(p));
         let transform = [0, 1].map(|k| [x[k] - o[k], y[k] - o[k], o[k]]);
-        photo.faces.push(Found { crop: file, face, transform });
+        photo.faces.push(Found { crop: file.into(), face, transform });
     }
     Ok(())
 }
@@ -189,6 +191,9 @@ fn save(image: &faces::RgbImage, path: &Path) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}: check the folder and the space left", path.display());
     let mut png = Cursor::new(Vec::new());
     image.write_to(&mut png, image::ImageFormat::Png).with_context(failed)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(failed)?;
+    }
     let mut file = atomic_write_file::AtomicWriteFile::open(path).with_context(failed)?;
     file.write_all(png.get_ref()).with_context(failed)?;
     file.commit().with_context(failed)

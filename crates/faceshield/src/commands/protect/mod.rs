@@ -1,6 +1,7 @@
 //! `faceshield protect`: photos in, photos out in which nobody can be recognised.
 
-mod inputs;
+mod args;
+pub(crate) mod model;
 mod photo;
 mod repaint;
 mod report;
@@ -10,131 +11,34 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use align::Detector;
-use align::obscure::{Obscure, dp};
 use anyhow::Context;
-use dpp::{Ledger, Randomness};
+use dpp::Ledger;
 use faces::save::{Inputs, Keep, SaveOptions, Source};
 use sha2::{Digest, Sha256};
 
-use crate::commands::align::DetectorArgs;
 use crate::commands::data::bar;
-use crate::failure::{misuse, one_line};
+use crate::commands::photos::{self, Names};
+use crate::failure::one_line;
 use crate::output;
-use inputs::{Format, Job};
+pub(crate) use args::Args;
 use photo::Method;
-use repaint::{Choice, Repainter};
-use report::{PhotoReport, Record, Report, Status};
+use report::{PhotoReport, Record, Report, Seconds, Status};
 use sheet::Sheet;
 
-/// How faces are made unrecognisable
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Name {
-    /// Painted anew by the trained model, with another identity
-    Faceshield,
-    /// Gaussian blur: recognisers read through it
-    Blur,
-    /// Squares of one colour: recognisers read through them
-    Mosaic,
-    /// One grey area
-    Solid,
-    /// Squares with noise: differentially private pixels (Fan 2018)
-    DpPix,
-    /// The same, blurred (Fan 2019)
-    DpBlur,
-}
+/// What a run writes besides photos.
+const REPORT: &str = "report.json";
+const SHEET: &str = "contact_sheet.png";
+const LEDGER: &str = "ledger.jsonl";
 
-/// Protect the faces in photos
-///
-/// Every face that is found is replaced, in files, folders (mirrored below --out) and quoted
-/// patterns. Results carry no metadata of their originals. A photo in which no face is found
-/// is not written: it may hold one that was missed. Photos that are done already are skipped,
-/// so that a run that was interrupted goes on.
-///
-/// DIR also gets report.json (what was done to each face, and what that guarantees),
-/// contact_sheet.png (the new faces, to look over) and ledger.jsonl (what was released).
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-    faceshield protect holiday/ --out protected --checkpoint checkpoints_IRC --epsilon 5\n  \
-    faceshield protect photo.jpg --out protected --mechanism independent\n  \
-    faceshield protect 'scans/*.png' --out covered --method solid\n\n\
-    Exit codes: 0 every photo was protected, 1 some were not, 2 misused.")]
-pub(crate) struct Args {
-    /// Photos, folders of photos, or quoted patterns
-    #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
-
-    /// Folder of the results
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// How faces are made unrecognisable
-    #[arg(long, value_enum, default_value_t = Name::Faceshield)]
-    method: Name,
-
-    /// The trained model: a stage II checkpoint, or a folder that holds some
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    checkpoint: PathBuf,
-
-    /// How the new identity is drawn: codebook, cap, purkayastha, vmf, independent, or angular
-    /// (published; a heuristic)
-    #[arg(long, value_name = "NAME", default_value = "codebook")]
-    mechanism: dpp::Kind,
-
-    /// Privacy budget of each face: the smaller, the less of its identity is kept
-    #[arg(long, value_name = "E")]
-    epsilon: Option<f64>,
-
-    /// Public identities that codebook and independent draw from
-    #[arg(long, value_name = "N", default_value_t = 1024)]
-    prototypes: usize,
-
-    /// Draw from this seed instead of the operating system: repeatable, and no privacy
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-
-    /// Protect the largest face of each photo only
-    #[arg(long)]
-    largest: bool,
-
-    #[command(flatten)]
-    detector: DetectorArgs,
-
-    /// Write photos without a face as they are, and say so
-    #[arg(long)]
-    allow_unprotected: bool,
-
-    /// Keep colour profile and resolution, which cannot identify anybody
-    #[arg(long)]
-    keep_metadata: bool,
-
-    /// Format of the results
-    #[arg(long, value_enum, default_value_t = Format::Same)]
-    format: Format,
-
-    /// Side of the squares of mosaic and dp-pix, spread of blur, in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 16)]
-    strength: u32,
-
-    /// dp-pix, dp-blur: pixels in which two photos may differ and yet look alike
-    #[arg(long, value_name = "M", default_value_t = 16)]
-    pixels: u32,
-
-    /// Faces that the model paints at a time
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    batch: usize,
-
-    /// Refuse photos of more pixels than this
-    #[arg(long, value_name = "N", default_value_t = 100_000_000)]
-    max_pixels: u64,
-
-    /// Print the report as one JSON object
-    #[arg(long)]
-    json: bool,
+/// One photo and the place of its result.
+struct Job {
+    input: PathBuf,
+    output: PathBuf,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let jobs = inputs::jobs(&args.inputs, &args.out, args.format)?;
-    let mut method = method(args, args.detector.device()?)?;
+    let jobs = jobs(args)?;
+    let method = args.method()?;
     let detector = args.detector.load()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create {}", args.out.display()))?;
@@ -143,15 +47,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         detector,
         inputs: Inputs::of(jobs.iter().map(|job| &job.input))?,
         record: Record::open(&args.out)?,
-        ledger: Ledger::open(&args.out.join("ledger.jsonl"))?,
+        ledger: Ledger::open(&args.out.join(LEDGER))?,
         sheet: Sheet::default(),
-        settings: settings(args, &method),
+        settings: args.settings(&method),
     };
+    let started = Instant::now();
     let bar = bar("protecting");
     bar.set_length(jobs.len() as u64);
     let mut results = Vec::with_capacity(jobs.len());
     for job in &jobs {
-        let report = work.one(job, &mut method)?;
+        let report = work.one(job, &method)?;
         if let (Status::Failed, Some(why)) = (report.status, &report.why) {
             bar.suspend(|| tracing::error!("{}: {why}", job.input.display()));
         }
@@ -160,8 +65,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     work.sheet.write(&args.out)?;
-    let (name, claims) = claims(args, &method);
-    let report = Report::new(args.method.text(), name, claims, &results);
+    let (mechanism, claims) = args.claims(&method);
+    let seconds = started.elapsed().as_secs_f64();
+    let report = Report::new(args.name(), mechanism, claims, &results, seconds);
     report.write(&args.out)?;
     tell(args, &report)?;
     match report.failed {
@@ -169,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         failed => Err(anyhow::anyhow!(
             "{failed} of {} photos were not protected and not written: see {}",
             report.photos,
-            args.out.join("report.json").display()
+            args.out.join(REPORT).display()
         )),
     }
 }
@@ -192,7 +98,7 @@ impl Work<'_> {
     /// # Errors
     ///
     /// The record or the ledger cannot be written; what is wrong with the photo is in its report.
-    fn one(&mut self, job: &Job, method: &mut Method) -> anyhow::Result<PhotoReport> {
+    fn one(&mut self, job: &Job, method: &Method) -> anyhow::Result<PhotoReport> {
         let started = Instant::now();
         let stamp = self.stamp(&job.input);
         if let Some(done) = self.record.find(&job.input, &stamp) {
@@ -204,15 +110,16 @@ impl Work<'_> {
             status: Status::Failed,
             why: None,
             faces: Vec::new(),
-            seconds: 0.0,
+            seconds: Seconds::default(),
             stamp,
         };
         if let Err(error) = self.protect(job, method, &mut report) {
             // A face of a photo that is not written is protected by that alone.
             (report.status, report.output) = (Status::Failed, None);
             report.why = Some(one_line(error.chain()));
+            self.record.withdraw(&job.input)?;
         }
-        report.seconds = started.elapsed().as_secs_f64();
+        report.seconds.total = started.elapsed().as_secs_f64();
         self.record.add(&report)?;
         Ok(report)
     }
@@ -220,15 +127,16 @@ impl Work<'_> {
     fn protect(
         &mut self,
         job: &Job,
-        method: &mut Method,
+        method: &Method,
         report: &mut PhotoReport,
     ) -> anyhow::Result<()> {
-        let photo = faces::read_photo(&job.input)?;
-        let pixels = u64::from(photo.width()) * u64::from(photo.height());
-        if pixels > self.args.max_pixels {
-            anyhow::bail!("it has {pixels} pixels, above --max-pixels {}", self.args.max_pixels);
-        }
-        let done = photo::protect(photo, &self.detector, method, self.args.largest)?;
+        let clock = Instant::now();
+        let photo = faces::read_photo_within(&job.input, self.args.max_pixels)?;
+        report.seconds.read = clock.elapsed().as_secs_f64();
+        let mut randomness = self.args.randomness(&photo);
+        let (detector, largest) = (&self.detector, self.args.largest);
+        let seconds = &mut report.seconds;
+        let done = photo::protect(photo, detector, method, &mut randomness, largest, seconds)?;
         let protected = done.faces.iter().any(|face| face.protected);
         report.faces = done.faces;
         if !protected && !self.args.allow_unprotected {
@@ -277,87 +185,14 @@ impl Work<'_> {
     }
 }
 
-impl Name {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Faceshield => "faceshield",
-            Self::Blur => "blur",
-            Self::Mosaic => "mosaic",
-            Self::Solid => "solid",
-            Self::DpPix => "dp-pix",
-            Self::DpBlur => "dp-blur",
-        }
-    }
-}
-
-fn method(args: &Args, device: tch::Device) -> anyhow::Result<Method> {
-    let sigma = args.strength as f32;
-    let private = || -> anyhow::Result<dp::Private> {
-        let epsilon = args
-            .epsilon
-            .ok_or_else(|| misuse(format!("--method {} needs --epsilon E", args.method.text())))?;
-        Ok(dp::Private { cell: args.strength, m: args.pixels, epsilon })
+/// The photos, and a place for each result.
+fn jobs(args: &Args) -> anyhow::Result<Vec<Job>> {
+    let mut names = Names::without(&[REPORT, SHEET, LEDGER]);
+    let job = |photo: photos::Photo| {
+        let wanted = photo.relative.with_extension(args.ending(&photo.path));
+        Job { output: args.out.join(names.free(&wanted)), input: photo.path }
     };
-    let obscure = match args.method {
-        Name::Faceshield => {
-            let choice = Choice {
-                checkpoint: &args.checkpoint,
-                mechanism: args.mechanism,
-                epsilon: args.epsilon,
-                prototypes: args.prototypes,
-                seed: args.seed,
-                batch: args.batch,
-            };
-            let repainter = Repainter::load(&choice, device)?;
-            tracing::info!("painting with {}", repainter.found.display());
-            return Ok(Method::Repaint(Box::new(repainter)));
-        }
-        Name::Blur => Obscure::Blur { sigma },
-        Name::Mosaic => Obscure::Mosaic { cell: args.strength },
-        Name::Solid => Obscure::Solid { colour: [128; 3] },
-        Name::DpPix => Obscure::DpPix(private()?),
-        Name::DpBlur => Obscure::DpBlur { private: private()?, sigma },
-    };
-    let mut randomness = args.seed.map_or_else(Randomness::system, Randomness::seeded);
-    Ok(Method::Obscure(obscure, Box::new(randomness.generator()?)))
-}
-
-/// The mechanism's name, and every sentence that a report must say.
-fn claims(args: &Args, method: &Method) -> (Option<String>, Vec<String>) {
-    let (name, mut claims) = match method {
-        Method::Repaint(repainter) => {
-            let mechanism = repainter.mechanism();
-            let claims = vec![mechanism.claim(), dpp::IMAGE_CLAIM.to_owned()];
-            (Some(mechanism.name()), claims)
-        }
-        Method::Obscure(obscure, _) => (None, vec![obscure.claim()]),
-    };
-    if args.seed.is_some() {
-        claims[0] = dpp::Origin::SEED_CLAIM.to_owned();
-    }
-    (name, claims)
-}
-
-fn settings(args: &Args, method: &Method) -> String {
-    let model = match method {
-        Method::Repaint(repainter) => repainter.found.display().to_string(),
-        Method::Obscure(..) => String::new(),
-    };
-    format!(
-        "{:?} {model} {} {:?} {} {:?} {} {} {} {:?} {} {} {:?}",
-        args.method,
-        args.mechanism,
-        args.epsilon,
-        args.prototypes,
-        args.seed,
-        args.largest,
-        args.allow_unprotected,
-        args.keep_metadata,
-        args.format,
-        args.strength,
-        args.pixels,
-        args.detector
-    )
+    Ok(photos::list(&args.inputs, &args.out)?.into_iter().map(job).collect())
 }
 
 fn tell(args: &Args, report: &Report<'_>) -> anyhow::Result<()> {
@@ -373,5 +208,5 @@ fn tell(args: &Args, report: &Report<'_>) -> anyhow::Result<()> {
         output::line(claim)?;
     }
     let out = args.out.display();
-    Ok(output::line(format_args!("report: {out}/report.json, faces: {out}/contact_sheet.png"))?)
+    Ok(output::line(format_args!("report: {out}/{REPORT}, faces: {out}/{SHEET}"))?)
 }

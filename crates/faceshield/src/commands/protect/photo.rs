@@ -1,14 +1,16 @@
-//! One photo: faces found, made into others, put back.
+//! One photo in memory: faces found, made into others, put back.
+
+use std::time::Instant;
 
 use align::blend::{self, Mask};
 use align::obscure::{Area, Obscure};
 use align::{Detector, Face};
+use dpp::Randomness;
 use faces::RgbImage;
 use faces::similarity::{Similarity, warp};
-use rand::Rng;
 
 use super::repaint::Repainter;
-use super::report::FaceReport;
+use super::report::{FaceReport, Seconds};
 
 /// Side of the crops of methods that need no model.
 const SIDE: u32 = 512;
@@ -17,8 +19,8 @@ const SIDE: u32 = 512;
 pub(super) enum Method {
     /// Painted anew by the trained model.
     Repaint(Box<Repainter>),
-    /// Covered.
-    Obscure(Obscure, Box<dyn Rng>),
+    /// Covered, by what a face's width in pixels asks for.
+    Cover(Box<dyn Fn(u32) -> Obscure>),
 }
 
 /// A photo in work.
@@ -31,11 +33,20 @@ pub(super) struct Done {
     pub(super) crops: Vec<RgbImage>,
 }
 
+/// A face that is to be protected, and where it is.
+struct Chosen {
+    /// Its number in the photo.
+    number: usize,
+    crop: RgbImage,
+    to_crop: Similarity,
+    mask: Mask,
+}
+
 impl Method {
     fn side(&self) -> u32 {
         match self {
             Self::Repaint(repainter) => repainter.side(),
-            Self::Obscure(..) => SIDE,
+            Self::Cover(_) => SIDE,
         }
     }
 }
@@ -48,55 +59,69 @@ impl Method {
 pub(super) fn protect(
     mut photo: RgbImage,
     detector: &Detector,
-    method: &mut Method,
+    method: &Method,
+    randomness: &mut Randomness,
     largest: bool,
+    seconds: &mut Seconds,
 ) -> anyhow::Result<Done> {
+    let clock = Instant::now();
     let found = detector.detect(&photo)?;
+    seconds.find = clock.elapsed().as_secs_f64();
     let mut faces: Vec<FaceReport> = found.iter().map(report).collect();
-    let chosen = choose(&found, largest, &mut faces);
     let side = method.side();
-    let cuts = chosen
-        .iter()
-        .map(|&i| align::cut(&photo, &found[i], side))
-        .collect::<Result<Vec<_>, _>>()?;
-    let (crops, transforms): (Vec<RgbImage>, Vec<Similarity>) =
-        cuts.into_iter().map(|cut| (cut.crop, cut.transform)).unzip();
-    let masks = chosen
-        .iter()
-        .zip(&transforms)
-        .map(|(&i, t)| Mask::around(&found[i].landmarks.map(|point| t.apply(point)), side))
-        .collect::<Result<Vec<_>, _>>()?;
+    let chosen = choose(&found, largest, &mut faces)
+        .into_iter()
+        .map(|number| choice(&photo, &found[number], number, side))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let mut releases = Vec::new();
     match method {
         Method::Repaint(repainter) => {
-            let before = repainter.embed(&crops)?;
-            let painted = repainter.repaint(&crops)?;
-            for ((transform, mask), new) in transforms.iter().zip(&masks).zip(&painted) {
-                let to_photo = transform.inverse();
-                blend::blend(&mut photo, &new.crop, &to_photo, mask, blend::Method::Poisson)?;
+            let clock = Instant::now();
+            let crops: Vec<&RgbImage> = chosen.iter().map(|face| &face.crop).collect();
+            let painted = repainter.repaint(&crops, randomness)?;
+            seconds.paint = clock.elapsed().as_secs_f64();
+            let clock = Instant::now();
+            for (face, new) in chosen.iter().zip(&painted) {
+                let to_photo = face.to_crop.inverse();
+                blend::blend(&mut photo, &new.crop, &to_photo, &face.mask, repainter.blend)?;
             }
-            let after: Vec<RgbImage> = transforms.iter().map(|t| warp(&photo, t, side)).collect();
-            let after = repainter.embed(&after)?;
-            for (k, (&i, new)) in chosen.iter().zip(painted).enumerate() {
-                faces[i].cosine = Some(cosine(&before[k], &after[k]));
-                faces[i].release = Some(new.release.id().to_owned());
-                faces[i].guarantee = Some(new.release.claim());
+            let after: Vec<RgbImage> =
+                chosen.iter().map(|face| warp(&photo, &face.to_crop, side)).collect();
+            seconds.blend = clock.elapsed().as_secs_f64();
+            let clock = Instant::now();
+            let after = repainter.embed(&after.iter().collect::<Vec<_>>())?;
+            seconds.paint += clock.elapsed().as_secs_f64();
+            for ((face, new), after) in chosen.iter().zip(painted).zip(after) {
+                let report = &mut faces[face.number];
+                report.cosine = Some(cosine(&new.before, &after));
+                report.release = Some(new.release.id().to_owned());
+                report.guarantee = Some(new.release.claim());
                 releases.push(new.release);
             }
         }
-        Method::Obscure(obscure, rng) => {
-            for ((transform, mask), &i) in transforms.iter().zip(&masks).zip(&chosen) {
-                let area = Area::around(mask, &transform.inverse(), side);
-                obscure.apply(&mut photo, area, &mut **rng)?;
-                faces[i].guarantee = Some(obscure.claim());
+        Method::Cover(cover) => {
+            let clock = Instant::now();
+            let mut rng = randomness.generator()?;
+            for face in &chosen {
+                let area = Area::around(&face.mask, &face.to_crop.inverse(), side);
+                let obscure = cover(area.width);
+                obscure.apply(&mut photo, area, &mut rng)?;
+                faces[face.number].guarantee = Some(obscure.claim());
             }
+            seconds.paint = clock.elapsed().as_secs_f64();
         }
     }
-    for &i in &chosen {
-        faces[i].protected = true;
+    for face in &chosen {
+        faces[face.number].protected = true;
     }
-    let crops = transforms.iter().map(|t| warp(&photo, t, side)).collect();
+    let crops = chosen.iter().map(|face| warp(&photo, &face.to_crop, side)).collect();
     Ok(Done { photo, faces, releases, crops })
+}
+
+fn choice(photo: &RgbImage, face: &Face, number: usize, side: u32) -> anyhow::Result<Chosen> {
+    let cut = align::cut(photo, face, side)?;
+    let mask = Mask::around(&face.landmarks.map(|point| cut.transform.apply(point)), side)?;
+    Ok(Chosen { number, crop: cut.crop, to_crop: cut.transform, mask })
 }
 
 /// Numbers of the faces to protect; the others are told why not.

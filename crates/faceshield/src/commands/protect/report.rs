@@ -1,6 +1,6 @@
 //! What became of each photo: `report.json`, and the record that an interrupted run goes on from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,21 @@ pub(super) struct FaceReport {
     pub(super) cosine: Option<f64>,
 }
 
+/// How long the parts of a photo's way took, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Seconds {
+    /// Reading and decoding.
+    pub(super) read: f64,
+    /// Finding faces.
+    pub(super) find: f64,
+    /// The model, or the cover.
+    pub(super) paint: f64,
+    /// Setting painted faces into the photo.
+    pub(super) blend: f64,
+    /// All, encoding and writing included.
+    pub(super) total: f64,
+}
+
 /// One photo's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PhotoReport {
@@ -55,7 +70,7 @@ pub(super) struct PhotoReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<String>,
     pub(super) faces: Vec<FaceReport>,
-    pub(super) seconds: f64,
+    pub(super) seconds: Seconds,
     /// What the input was and how it was protected: another run skips what is the same.
     pub(super) stamp: String,
 }
@@ -66,6 +81,8 @@ pub(super) struct Record {
     file: File,
     path: PathBuf,
     done: BTreeMap<PathBuf, PhotoReport>,
+    /// Every result that was ever written.
+    outputs: BTreeSet<PathBuf>,
 }
 
 impl Record {
@@ -80,13 +97,17 @@ impl Record {
             }
         };
         let lines = text.lines().filter_map(|line| serde_json::from_str::<PhotoReport>(line).ok());
-        let done = lines.map(|report| (report.input.clone(), report)).collect();
+        let (mut done, mut outputs) = (BTreeMap::new(), BTreeSet::new());
+        for report in lines {
+            outputs.extend(report.output.clone());
+            done.insert(report.input.clone(), report);
+        }
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
         if !text.is_empty() && !text.ends_with('\n') {
             file.write_all(b"\n").with_context(|| format!("cannot write {}", path.display()))?;
         }
-        Ok(Self { file, path, done })
+        Ok(Self { file, path, done, outputs })
     }
 
     /// What was done to `input`, if it was this and its result is still there.
@@ -98,13 +119,29 @@ impl Record {
 
     /// Whether `output` is a result of this record, and so may be replaced.
     pub(super) fn wrote(&self, output: &Path) -> bool {
-        self.done.values().any(|report| report.output.as_deref() == Some(output))
+        self.outputs.contains(output)
+    }
+
+    /// Takes back what an earlier run wrote of `input` as it was, now that this is no longer
+    /// allowed.
+    pub(super) fn withdraw(&mut self, input: &Path) -> anyhow::Result<()> {
+        let earlier = self.done.get(input).filter(|done| done.status == Status::Unprotected);
+        if let Some(output) = earlier.and_then(|done| done.output.as_deref()) {
+            match std::fs::remove_file(output) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("remove {}", output.display()));
+                }
+                _ => tracing::warn!("{}: removed, it was not protected", output.display()),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn add(&mut self, report: &PhotoReport) -> anyhow::Result<()> {
         let line = serde_json::to_string(report)? + "\n";
         let written = self.file.write_all(line.as_bytes());
         written.with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.outputs.extend(report.output.clone());
         self.done.insert(report.input.clone(), report.clone());
         Ok(())
     }
@@ -113,7 +150,7 @@ impl Record {
 /// The whole of `report.json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
-    pub(super) method: &'a str,
+    pub(super) method: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mechanism: Option<String>,
     /// What is guaranteed and what is not: to be said wherever the results are used.
@@ -123,15 +160,18 @@ pub(super) struct Report<'a> {
     pub(super) unprotected: usize,
     pub(super) failed: usize,
     pub(super) faces: usize,
+    /// Of this run, the model's loading not included.
+    pub(super) seconds: f64,
     pub(super) results: &'a [PhotoReport],
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(
-        method: &'a str,
+        method: String,
         mechanism: Option<String>,
         claims: Vec<String>,
         results: &'a [PhotoReport],
+        seconds: f64,
     ) -> Self {
         let count = |status| results.iter().filter(|photo| photo.status == status).count();
         Self {
@@ -143,6 +183,7 @@ impl<'a> Report<'a> {
             unprotected: count(Status::Unprotected),
             failed: count(Status::Failed),
             faces: results.iter().map(|photo| photo.faces.len()).sum(),
+            seconds,
             results,
         }
     }
