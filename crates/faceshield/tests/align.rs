@@ -4,12 +4,10 @@
 
 mod support;
 
-use std::path::Path;
-
-use image::codecs::jpeg::JpegEncoder;
-use image::{ImageEncoder, RgbImage};
+use image::RgbImage;
 use serde_json::Value;
-use support::{Place, error_line, skip};
+use support::photos::{real_photos, save_turned};
+use support::{Place, error_line};
 
 #[test]
 fn what_cannot_be_done_is_one_line() {
@@ -17,6 +15,7 @@ fn what_cannot_be_done_is_one_line() {
     std::fs::create_dir(place.path("empty")).unwrap();
     std::fs::create_dir(place.path("weights")).unwrap();
     std::fs::write(place.path("weights/pnet.pt"), "no weights at all").unwrap();
+    std::fs::write(place.path("a.png"), "").unwrap();
     let fails = |line: &str, code: i32, expected: &[&str]| {
         let output = place.run(&line.split_whitespace().collect::<Vec<_>>());
         let error = error_line(&output);
@@ -31,7 +30,8 @@ fn what_cannot_be_done_is_one_line() {
     fails(&format!("align a.png --out faces {weights} --threshold 2"), 2, &["threshold = 2"]);
     fails(&format!("align a.png --out faces {weights} --device tpu"), 2, &["tpu"]);
     fails(&format!("align a.png --out faces {weights}"), 1, &["weights/pnet.pt"]);
-    fails("align empty --out faces", 1, &["no photos"]);
+    fails("align empty --out faces", 2, &["no photos", "empty"]);
+    fails("align b.png --out faces", 2, &["no such photo", "b.png"]);
 
     let mut offline = place.faceshield();
     offline.env("PYTHON", "/no/such/python").args(["align", "a.png", "--out", "faces"]);
@@ -41,28 +41,10 @@ fn what_cannot_be_done_is_one_line() {
     assert!(error.contains("no working pip") && error.contains("--detector-weights"), "{error}");
 }
 
-/// A JPEG file whose EXIF says how it must be turned to be upright.
-fn save_turned(image: &RgbImage, orientation: u8, path: &Path) {
-    let mut encoder = JpegEncoder::new_with_quality(std::fs::File::create(path).unwrap(), 95);
-    // A TIFF header and one entry: tag 0x0112, one SHORT.
-    let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0".to_vec();
-    exif[19] = orientation;
-    encoder.set_exif_metadata(exif).unwrap();
-    encoder.encode_image(image).unwrap();
-}
-
 #[test]
 fn faces_out_of_photos() {
     let test = "faceshield align on photos";
-    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("align");
-    let demo = shared.join("demo");
-    let cache = faces::demo::default_cache(&demo);
-    if let Err(error) = faces::demo::fetch(&demo, &cache, &|_| ()) {
-        return skip(test, &error.to_string());
-    }
-    if let Err(error) = align::fetch_weights(&shared, &|_| ()) {
-        return skip(test, &error.to_string());
-    }
+    let Some((shared, cache)) = real_photos(test) else { return };
     let place = Place::new();
     for folder in ["a", "b/c"] {
         std::fs::create_dir_all(place.path(folder)).unwrap();
@@ -88,7 +70,7 @@ fn faces_out_of_photos() {
         assert_eq!(report["faces"], 2);
         assert_eq!(report["photos"][2]["faces"], serde_json::json!([]));
         let [one, turned] = [0, 1].map(|k| &report["photos"][k]["faces"][0]);
-        assert_eq!((&one["crop"], &turned["crop"]), (&"one_0.png".into(), &"one-2_0.png".into()));
+        assert_eq!((&one["crop"], &turned["crop"]), (&"one_0.png".into(), &"c/one_0.png".into()));
         // Upright, both are the same photo: the same face at the same place.
         for k in 0..5 {
             let at = |face: &Value| [0, 1].map(|d| face["landmarks"][k][d].as_f64().unwrap());
@@ -101,7 +83,7 @@ fn faces_out_of_photos() {
             assert!((there[0] - reference[0]).hypot(there[1] - reference[1]) < 8.0);
         }
         let crop = |name: &str| faces::read_photo(&place.path("b/out").join(name)).unwrap();
-        let (a, b) = (crop("one_0.png"), crop("one-2_0.png"));
+        let (a, b) = (crop("one_0.png"), crop("c/one_0.png"));
         assert_eq!(a.dimensions(), (128, 128));
         let sum: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         assert!((sum as f64) / (a.len() as f64) < 6.0, "the crops differ");

@@ -1,6 +1,8 @@
 //! What the tests of the program share: a clean command, tiny faces, weight files compared.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod photos;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;

@@ -108,7 +108,7 @@ pub(crate) struct Args {
     mechanism: dpp::Kind,
 
     /// Privacy budget of each face: the smaller, the less of its identity is kept
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon: Option<f64>,
 
     /// Public identities that codebook and independent draw from: a file that `faceshield

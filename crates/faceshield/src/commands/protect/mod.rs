@@ -7,6 +7,7 @@ mod repaint;
 mod report;
 mod sheet;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::commands::data::bar;
 use crate::commands::photos::{self, Names};
-use crate::failure::one_line;
+use crate::failure::{misuse, one_line};
 use crate::output;
 pub(crate) use args::Args;
 use photo::Method;
@@ -186,13 +187,28 @@ impl Work<'_> {
 }
 
 /// The photos, and a place for each result.
+///
+/// # Errors
+///
+/// Misuse: inputs that are not there, or a place that is an input's.
 fn jobs(args: &Args) -> anyhow::Result<Vec<Job>> {
     let mut names = Names::without(&[REPORT, SHEET, LEDGER]);
     let job = |photo: photos::Photo| {
         let wanted = photo.relative.with_extension(args.ending(&photo.path));
         Job { output: args.out.join(names.free(&wanted)), input: photo.path }
     };
-    Ok(photos::list(&args.inputs, &args.out)?.into_iter().map(job).collect())
+    let jobs: Vec<Job> = photos::list(&args.inputs, &args.out)?.into_iter().map(job).collect();
+    let inputs: BTreeSet<PathBuf> =
+        jobs.iter().filter_map(|job| job.input.canonicalize().ok()).collect();
+    let over = |job: &&Job| job.output.canonicalize().is_ok_and(|path| inputs.contains(&path));
+    match jobs.iter().find(over) {
+        Some(job) => Err(misuse(format!(
+            "--out {}: {} would be written over, and it is an input: choose another folder",
+            args.out.display(),
+            job.output.display()
+        ))),
+        None => Ok(jobs),
+    }
 }
 
 fn tell(args: &Args, report: &Report<'_>) -> anyhow::Result<()> {

@@ -101,9 +101,9 @@ impl Repainter {
         randomness: &mut Randomness,
     ) -> anyhow::Result<Vec<Repainted>> {
         let mut painted = Vec::with_capacity(crops.len());
+        // As secret as the draws: whoever knew it could tell what the noise hides.
+        let mut noise = randomness.generator()?;
         for crops in crops.chunks(self.batch) {
-            // Nobody else's: whoever knew them could tell what the noise hides.
-            let mut noise = randomness.generator()?;
             let seeds = crops.iter().map(|_| noise.next_u64()).collect();
             let view = self.model.protector.see(&self.model.tensor(crops)?, seeds)?;
             let before = rows(&view.embedding)?;
