@@ -9,8 +9,9 @@ use crate::{Error, Generator, Guarantee, Kind, Mechanism};
 /// The published mechanism: a uniform tangent direction and an angle θ in
 /// [0, π] with density ∝ exp(−ε θ/π).
 ///
-/// Its density on the sphere is unbounded at θ = 0, so it is not
-/// differentially private for any finite ε, on any metric.
+/// In three dimensions or more its density on the sphere is unbounded at θ = 0, so it is not
+/// differentially private for any finite ε, nor by any finite distance. (Between opposite
+/// identities alone, whose densities grow together, the ratio is e^ε at most.)
 #[derive(Clone, Copy, Debug)]
 pub struct Angular {
     epsilon: f64,

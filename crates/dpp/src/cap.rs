@@ -9,7 +9,9 @@ use crate::{Error, Generator, Guarantee, Kind, Mechanism, PureEpsilon};
 /// densities in the ratio e^ε (PrivUnit: Bhowmick et al. 2018; optimal: Asi et al. 2022).
 ///
 /// Purely ε-private whatever γ is. At γ = E cos θ, which is used, E cos θ is the largest that
-/// any purely ε-private mechanism can have: see [`Cap::expected_cosine`].
+/// any purely ε-private mechanism can have for all identities alike, or on the average over
+/// uniform ones ([`Cap::expected_cosine`]); for some identities, as a codebook's own, others have
+/// more.
 #[derive(Clone, Debug)]
 pub struct Cap {
     dims: usize,

@@ -3,7 +3,7 @@
 //! | mechanism | density of w around v | guarantee |
 //! |---|---|---|
 //! | [`Codebook`] (default) | the nearest of m public identities kept with e^ε/(e^ε + m − 1) | pure ε, exact on a computer |
-//! | [`Cap`] | two values in the ratio e^ε, split at a cosine | pure ε, and no pure ε keeps more cosine |
+//! | [`Cap`] | two values in the ratio e^ε, split at a cosine | pure ε, and none keeps more cosine of a uniform identity |
 //! | [`Purkayastha`] | ∝ exp(−r θ) | r per radian; pure ε = π r |
 //! | [`Vmf`] | ∝ exp(κ v·w) | κ per unit of chord; pure ε = 2 κ |
 //! | [`Independent`] | does not look at v | ε = 0 |
@@ -14,10 +14,11 @@
 //! guarantees are proven for real numbers; only `codebook` and `independent` keep theirs on a
 //! computer ([`Mechanism::exact`]). [`Subspace`] perturbs in fewer dimensions.
 //!
-//! What a guarantee is about is one identity vector and not the image: [`IMAGE_CLAIM`].
+//! What a guarantee is about is one identity vector and not the image: [`IMAGE_CLAIM`]. For those
+//! who must decide whether to publish a photo: `docs/privacy.md`.
 //!
 //! A [`Release`] is one draw, and the only thing to give away. Every further draw for the same
-//! person costs as much again, since averages undo the noise: cos = ρ/√(ρ² + (1 − ρ²)/k) after k
+//! person costs as much again, since averages undo the noise: cos ≈ ρ/√(ρ² + (1 − ρ²)/k) after k
 //! draws with mean cosine ρ. An album therefore stores one release and uses it for all its photos:
 //! one ε, but the photos can be linked. The [`Ledger`] adds up what was spent.
 //!

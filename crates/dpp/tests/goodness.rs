@@ -11,7 +11,7 @@ use dpp::{
 use rand::SeedableRng;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use statrs::function::beta::beta_reg;
-use support::{Around, BETA, dot, ks_distance, ks_threshold, mean_tolerance};
+use support::{Around, BETA, Law, dot, ks_distance, ks_threshold, mean_tolerance};
 
 const N: usize = 100_000;
 
@@ -49,6 +49,78 @@ fn samplers_are_right_on_both_sides_of_their_switches() {
             let distance = ks_distance(sample, |theta| law.cdf(theta));
             assert!(distance < ks_threshold(n), "d = {dims}, {size}: {distance}");
         }
+    }
+}
+
+/// The heuristic's angles, which are the same in any space, threshold .0103: 5 comparisons, 5e-9.
+#[test]
+fn the_heuristics_angles_follow_their_formula() {
+    let mut rng = Generator::seed_from_u64(108);
+    for epsilon in [0.1, 1.0, 10.0, 300.0, 3000.0] {
+        let angular = Angular::new(epsilon).unwrap();
+        let sample = (0..N).map(|_| angular.draw(0, &mut rng).0).collect();
+        let distance = ks_distance(sample, |theta| heuristic_cdf(epsilon, theta));
+        assert!(distance < ks_threshold(N), "{epsilon}: {distance}");
+    }
+}
+
+fn heuristic_cdf(epsilon: f64, theta: f64) -> f64 {
+    (-epsilon * theta / PI).exp_m1() / (-epsilon).exp_m1()
+}
+
+/// Whole vectors, as they are given away, are at the angles that were drawn: 5 mechanisms in 3
+/// spaces, 1.5e-8.
+#[test]
+fn released_vectors_are_at_their_mechanisms_angles() {
+    let mut rng = Generator::seed_from_u64(109);
+    for dims in [3, 16, 512] {
+        let (n, epsilon) = (if dims == 512 { 10_000 } else { 50_000 }, 8.0);
+        let random = Prototypes::random(2, dims, 10).unwrap();
+        let v = random.get(0);
+        let mut check = |mechanism: &dyn Mechanism, cdf: &dyn Fn(f64) -> f64| {
+            let mut angle = || dot(&mechanism.perturb(v, &mut rng).unwrap(), v).clamp(-1.0, 1.0);
+            let sample = (0..n).map(|_| angle().acos()).collect();
+            let distance = ks_distance(sample, cdf);
+            // acos of float32 products blurs the smallest angles by about 1e-3.
+            let limit = ks_threshold(n) + 1e-3;
+            assert!(distance < limit, "{mechanism:?} at d = {dims}: {distance} of {limit}");
+        };
+        for around in Around::pure(dims, epsilon).unwrap() {
+            let law = around.law(dims);
+            check(around.mechanism(), &|theta| law.cdf(theta));
+        }
+        let uniform = Law::new(|_| 0.0, dims, None);
+        check(&Independent::uniform(dims).unwrap(), &|theta| uniform.cdf(theta));
+        check(&Angular::new(epsilon).unwrap(), &|theta| heuristic_cdf(epsilon, theta));
+    }
+}
+
+/// privacy.md: the mean of k draws is at a cosine of ρ/√(ρ² + (1 − ρ²)/k) from the identity, which
+/// is a ratio of two means and so nearly right. The seed is fixed.
+#[test]
+fn averages_undo_the_noise() {
+    let mut rng = Generator::seed_from_u64(110);
+    let random = Prototypes::random(2, 512, 11).unwrap();
+    let v = random.get(0);
+    let [purkayastha, vmf, cap] = Around::pure(512, 10.0).unwrap();
+    for (around, k) in [(&cap, 1u16), (&cap, 10), (&cap, 100), (&cap, 1000), (&vmf, 1000)]
+        .into_iter()
+        .chain([(&purkayastha, 1000)])
+    {
+        let (rho, trials) = (around.law(512).mean_cosine, 20_000 / u32::from(k));
+        let cosine = (0..trials)
+            .map(|_| {
+                let mut sum = vec![0f32; 512];
+                for _ in 0..k {
+                    let w = around.mechanism().perturb(v, &mut rng).unwrap();
+                    sum.iter_mut().zip(w).for_each(|(sum, w)| *sum += w);
+                }
+                dot(&sum, v) / dot(&sum, &sum).sqrt()
+            })
+            .sum::<f64>()
+            / f64::from(trials);
+        let expected = rho / (rho * rho + (1.0 - rho * rho) / f64::from(k)).sqrt();
+        assert!((cosine - expected).abs() < 0.01, "{rho}, {k}: {cosine} for {expected}");
     }
 }
 

@@ -16,9 +16,10 @@
 //! area's edge need no case of their own.
 //!
 //! Not covered: which area was chosen, what lies outside it, metadata. Several areas without
-//! common pixels keep the worst ε among them; the same pixels, or several photos of a person,
-//! add up. And `m` decides everything: with m below the face's number of pixels, the guarantee
-//! is about details of a face, not about whose face it is.
+//! common pixels keep the ε if the m pixels are counted over all of them and none has fewer than
+//! m; m pixels in each, the same pixels again, or several photos of a person, add up. And `m`
+//! decides everything: with m below the face's number of pixels, the guarantee is about details
+//! of a face, not about whose face it is.
 
 use image::RgbImage;
 use rand::Rng;
