@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures the speed and memory of this checkout on this machine and prints one table:
-# docs/performance.md holds a newest one. Takes about fifteen minutes and 15 GB of memory;
+# docs/performance.md holds a newest one. Takes about twenty minutes and 15 GB of memory;
 # nothing else should run.
 # Needs pip for the published loading pipeline, cmake and nasm for scaled JPEG decoding.
 #
@@ -143,6 +143,40 @@ checkpoint=$work/fse1ranks/checkpoints_FSE
 irc1=$(rate irc 1 --set "fse_checkpoint=$checkpoint") irc2=$(rate irc 2 --set "fse_checkpoint=$checkpoint")
 fse_overlap=$(overlap fse) irc_overlap=$(overlap irc --set "fse_checkpoint=$checkpoint")
 
+# Photos protected: the full-size model after one step, and the demo's.
+protect() { # OUT [ARGUMENT…]
+    local out=$work/$1
+    "$faceshield" protect "${@:2}" --out "$out" --mechanism independent --json >"$out.json" 2>"$out.log" ||
+        { cat "$out.log" >&2; exit 1; }
+}
+train_once() { # OUT [ARGUMENT…]
+    local out=$work/$1
+    "$faceshield" train all --data "$faces" --run-dir "$out" --checkpoint-dir "$out" --max-steps 1 \
+        "${@:2}" >/dev/null 2>"$out.log" || { cat "$out.log" >&2; exit 1; }
+}
+say "protecting photos"
+photos=$faces/../.cache/demo
+if [[ ! -d $photos ]]; then
+    "$faceshield" data demo --out "$work/photos/demo" >&2
+    photos=$work/photos/.cache/demo
+fi
+train_once full --preset published --set batch_size=1
+mkdir "$work/same"
+for k in 1 2 3 4; do cp "$photos/astronaut.png" "$work/same/$k.png"; done
+protect one "$work/same" --checkpoint "$work/full"
+rm -r "$work/full"
+train_once small --preset demo
+protect folder "$photos" --checkpoint "$work/small"
+# Seconds of the first photo, and the median of the others; or of the folder.
+photo_seconds() {
+    python3 - "$work/one.json" <<'PY'
+import json, statistics, sys
+seconds = [r["seconds"]["total"] for r in json.load(open(sys.argv[1]))["results"]]
+print(round(seconds[0], 2), round(statistics.median(seconds[1:]), 2))
+PY
+}
+read -r first_photo next_photo < <(photo_seconds)
+
 echo "Commit $(git rev-parse --short HEAD), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), 2 threads, $(date -u +%F)"
 echo
 row "what" "measured" "reach" "baseline, same run"
@@ -162,3 +196,6 @@ row "stage I, demo preset: two ranks of one thread against one" "$(python3 -c "p
 row "stage II, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($irc2/$irc1, 2))")" 1.8 -
 row "stage I, two ranks: gradients sent while the backward pass computes, %" "$fse_overlap" - -
 row "stage II, two ranks: gradients sent while the backward pass computes, %" "$irc_overlap" - -
+row "protect, full size, a photo of 512 px with one face: seconds, the first" "$first_photo" 3.5 -
+row "protect, full size: seconds, each following" "$next_photo" 2.5 -
+row "protect, demo preset, the demo's $(field "$work/folder.json" photos) photos, $(field "$work/folder.json" faces) faces: seconds" "$(number "$(field "$work/folder.json" seconds)" 1)" 20 -

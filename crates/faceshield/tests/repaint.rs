@@ -63,6 +63,11 @@ fn faces_get_other_identities_and_the_ledger_says_which() {
     // Done is done: nothing more is released.
     protect("--out codebook --epsilon 2");
     assert_eq!(ledger("codebook").len(), 4);
+    // Other settings are another draw of the same faces: budgets add up.
+    let report = protect("--out codebook --epsilon 3");
+    assert_eq!((ledger("codebook").len(), report["faces"].as_u64()), (8, Some(4)));
+    assert_eq!(report["results"][0]["faces"][0]["epsilon_in_all"], 5.0);
+    assert_eq!(ledger("codebook")[4]["subject"], entries[0]["subject"]);
     // The heuristic says so.
     let report = protect("--out angular --mechanism angular --epsilon 2");
     assert!(report["claims"][0].as_str().unwrap().contains("no differential-privacy guarantee"));
@@ -73,6 +78,7 @@ fn faces_get_other_identities_and_the_ledger_says_which() {
     };
     let seeded = protect("--out s1 --mechanism independent --seed 7");
     assert!(seeded["claims"][0].as_str().unwrap().contains("no privacy"));
+    assert_eq!(seeded["results"][0]["faces"][0]["guarantee"], seeded["claims"][0]);
     protect("--out s2 --mechanism independent --seed 7");
     assert!(pixels("s1") == pixels("s2"));
     protect("--out r1 --mechanism independent");

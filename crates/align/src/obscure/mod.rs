@@ -130,6 +130,11 @@ impl Obscure {
         }
     }
 
+    /// Whether it draws random numbers, and is worth as much as these are secret.
+    pub fn is_random(&self) -> bool {
+        matches!(self, Obscure::DpPix(_) | Obscure::DpBlur { .. })
+    }
+
     /// What everything that reports its use must say of its protection, in one sentence.
     pub fn claim(&self) -> String {
         match self {

@@ -131,12 +131,17 @@ impl File {
 /// # Errors
 /// No pip or npm, no network, files with another content, a full disk.
 pub fn fetch(package: &Package, cache: &Path, say: &dyn Fn(&str)) -> Result<(), Error> {
-    if missing(package, cache).is_empty() {
+    if is_fetched(package, cache) {
         return Ok(());
     }
     std::fs::create_dir_all(cache).map_err(Error::io(cache))?;
     say(&format!("downloading {}", package.title()));
     obtain(package, cache, &download)
+}
+
+/// Whether all files of `package` are in `cache` with the right content.
+pub fn is_fetched(package: &Package, cache: &Path) -> bool {
+    missing(package, cache).is_empty()
 }
 
 /// Downloads the archive of `package` and takes its files out. The archive is not kept.

@@ -111,6 +111,12 @@ fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
     if !["python3", "python"].iter().any(|python| runs(python, &["-m", "pip", "--version"])) {
         miss("pip (fetches the demo photos and libtorch)", "apt install python3-pip");
     }
+    if !align::has_weights(&crate::places::cache_dir()) {
+        miss(
+            "weights of the face detector (protect and align fetch them on first use)",
+            "python3 -m pip, once; offline: --detector-weights DIR",
+        );
+    }
     if faces::DECODER != "turbojpeg" {
         miss(
             "scaled JPEG decoding (optional: faster loading of large JPEG files)",

@@ -131,7 +131,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) allow_unprotected: bool,
 
-    /// Keep colour profile and resolution, which cannot identify anybody
+    /// Keep colour profile and resolution (a profile measured for one device points to it)
     #[arg(long)]
     pub(super) keep_metadata: bool,
 
@@ -247,16 +247,20 @@ impl Args {
 
     /// The mechanism's name, and every sentence that a report must say.
     pub(super) fn claims(&self, method: &Method) -> (Option<String>, Vec<String>) {
-        let (name, mut claims) = match method {
+        let (name, claim, random) = match method {
             Method::Repaint(repainter) => {
                 let mechanism = repainter.mechanism();
-                let claims = vec![mechanism.claim(), dpp::IMAGE_CLAIM.to_owned()];
-                (Some(mechanism.name()), claims)
+                (Some(mechanism.name()), mechanism.claim(), true)
             }
-            Method::Cover(cover) => (None, vec![cover(self.squares).claim()]),
+            Method::Cover(cover) => {
+                let obscure = cover(self.squares);
+                (None, obscure.claim(), obscure.is_random())
+            }
         };
-        if self.seed.is_some() && !matches!(self.method, Name::Blur | Name::Mosaic | Name::Solid) {
-            claims[0] = dpp::Origin::SEED_CLAIM.to_owned();
+        let seeded = self.seed.is_some() && random;
+        let mut claims = vec![if seeded { dpp::Origin::SEED_CLAIM.to_owned() } else { claim }];
+        if name.is_some() {
+            claims.push(dpp::IMAGE_CLAIM.to_owned());
         }
         (name, claims)
     }

@@ -1,4 +1,4 @@
-//! `faceshield protect`: photos in, photos out in which nobody can be recognised.
+//! `faceshield protect`: photos in, photos with other faces out.
 
 mod args;
 pub(crate) mod model;
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use align::Detector;
 use anyhow::Context;
-use dpp::Ledger;
+use dpp::{Ledger, PureEpsilon};
 use faces::save::{Inputs, Keep, SaveOptions, Source};
 use sha2::{Digest, Sha256};
 
@@ -151,9 +151,14 @@ impl Work<'_> {
             );
         }
         // In the ledger first: what is given away must not be missing there.
-        let name = job.input.display().to_string();
-        for (k, release) in done.releases.iter().enumerate() {
-            self.ledger.record(&name, &format!("{name} face {}", k + 1), release)?;
+        // Whatever way leads to the photo, it is the same one.
+        let name = job.input.canonicalize().unwrap_or_else(|_| job.input.clone());
+        let name = name.display().to_string();
+        for (number, release) in &done.releases {
+            let subject = format!("{name} face {}", number + 1);
+            self.ledger.record(&name, &subject, release)?;
+            let total = self.ledger.spent(&subject).total();
+            report.faces[*number].epsilon_in_all = total.map(PureEpsilon::get);
         }
         if let Some(folder) = job.output.parent() {
             std::fs::create_dir_all(folder)

@@ -5,7 +5,7 @@ use std::time::Instant;
 use align::blend::{self, Mask};
 use align::obscure::{Area, Obscure};
 use align::{Detector, Face};
-use dpp::Randomness;
+use dpp::{Origin, Randomness};
 use faces::RgbImage;
 use faces::similarity::{Similarity, warp};
 
@@ -27,8 +27,8 @@ pub(super) enum Method {
 pub(super) struct Done {
     pub(super) photo: RgbImage,
     pub(super) faces: Vec<FaceReport>,
-    /// Releases that are shown, for the ledger.
-    pub(super) releases: Vec<dpp::Release>,
+    /// Releases that are shown, each with its face's number, for the ledger.
+    pub(super) releases: Vec<(usize, dpp::Release)>,
     /// Crops of the protected faces, for the contact sheet.
     pub(super) crops: Vec<RgbImage>,
 }
@@ -96,7 +96,7 @@ pub(super) fn protect(
                 report.cosine = Some(cosine(&new.before, &after));
                 report.release = Some(new.release.id().to_owned());
                 report.guarantee = Some(new.release.claim());
-                releases.push(new.release);
+                releases.push((face.number, new.release));
             }
         }
         Method::Cover(cover) => {
@@ -106,7 +106,9 @@ pub(super) fn protect(
                 let area = Area::around(&face.mask, &face.to_crop.inverse(), side);
                 let obscure = cover(area.width);
                 obscure.apply(&mut photo, area, &mut rng)?;
-                faces[face.number].guarantee = Some(obscure.claim());
+                let seeded = randomness.origin() == Origin::Seed && obscure.is_random();
+                let claim = if seeded { Origin::SEED_CLAIM.into() } else { obscure.claim() };
+                faces[face.number].guarantee = Some(claim);
             }
             seconds.paint = clock.elapsed().as_secs_f64();
         }
@@ -149,6 +151,7 @@ fn report(face: &Face) -> FaceReport {
         why: None,
         release: None,
         guarantee: None,
+        epsilon_in_all: None,
         cosine: None,
     }
 }

@@ -39,6 +39,10 @@ pub(super) struct FaceReport {
     /// What is guaranteed, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) guarantee: Option<String>,
+    /// Pure ε of all draws of this face that the folder's ledger knows; none when nothing is
+    /// proven of one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) epsilon_in_all: Option<f64>,
     /// Of the identities that the model itself sees in the photo before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cosine: Option<f64>,
