@@ -199,7 +199,10 @@ pub(crate) fn resolve<T>(layers: &Layers, stage: &str) -> anyhow::Result<T>
 where
     T: Default + Serialize + DeserializeOwned + Options,
 {
-    let options: T = layers.resolve(stage).map_err(|error| misuse(error.to_string()))?;
+    let wrong = |error: train::Error| misuse(error.to_string());
+    let asked: T = layers.resolve(stage).map_err(wrong)?;
+    let base = T::of(asked.common().model.fidelity);
+    let options: T = layers.resolve_over(stage, &base).map_err(wrong)?;
     options.common().validate()?;
     options.validate_stage()?;
     Ok(options)
@@ -207,6 +210,9 @@ where
 
 /// What the options of all stages offer.
 pub(crate) trait Options: Serialize {
+    /// What a fidelity starts from, before anything is asked for.
+    fn of(fidelity: Fidelity) -> Self;
+
     fn common(&self) -> &Common;
 
     /// # Errors
@@ -225,6 +231,10 @@ pub(crate) trait Options: Serialize {
 }
 
 impl Options for FseOptions {
+    fn of(fidelity: Fidelity) -> Self {
+        Self { stage: FseConfig::of(fidelity), ..Self::default() }
+    }
+
     fn common(&self) -> &Common {
         &self.common
     }
@@ -235,6 +245,10 @@ impl Options for FseOptions {
 }
 
 impl Options for IrcOptions {
+    fn of(_: Fidelity) -> Self {
+        Self::default()
+    }
+
     fn common(&self) -> &Common {
         &self.common
     }

@@ -12,10 +12,13 @@ use fse::{Extractor, FseWeights, Noise, Objective};
 use tch::{Device, Kind, Tensor};
 use train::{Group, Optimizers, mix};
 
+/// Where `leakage` looks.
+const PROBED: [usize; 3] = [2, 5, 8];
+
 fn main() {
     let model = ModelConfig::default();
     let encoder = FrozenEncoder::random(&model, 1, Device::Cpu);
-    let extractor = Extractor::new(&model, encoder, &statistics(&model), 5.0, 1, Device::Cpu);
+    let extractor = Extractor::new(&model, encoder, &statistics(&model), 0.0, 1, Device::Cpu);
     let images = [0, 1].map(|stream| {
         let shape = [1, 3, model.image_size, model.image_size];
         c10d::torch::randn_seeded(&shape, mix(1, stream), Kind::Float, Device::Cpu)
@@ -25,8 +28,8 @@ fn main() {
     let images = Tensor::cat(&images, 0);
     let (noise, w) = (Noise::pairs([mix(1, 2)].into_iter()), FseWeights::default());
     let features = tch::no_grad(|| extractor.features(&images));
-    let ours = tch::no_grad(|| Objective::new(&extractor, &features, &noise, &w));
-    let ours = ours.expect("a seed for each image").total(&w).double_value(&[]);
+    let ours = tch::no_grad(|| Objective::new(&extractor, &features, &noise, &w, &PROBED));
+    let ours = ours.expect("a seed for each image").total().double_value(&[]);
 
     let by_definition = plain::Plain::new(extractor.state(), &model);
     let parameters = extractor.trainable();
@@ -37,7 +40,7 @@ fn main() {
     let mut loss = f64::NAN;
     let start = Instant::now();
     let step = optimizers.minimize("se", || {
-        let total = plain::total(&by_definition.objective(&images, &noise), &w);
+        let total = plain::total(&by_definition.objective(&images, &noise, &w, &PROBED), &w);
         loss = total.double_value(&[]);
         Ok(total)
     });

@@ -1,5 +1,5 @@
-//! Spatial independence: the angle between identity and perception, channel
-//! by channel (method.md §4).
+//! Spatial independence: how identity and perception lie to each other, channel by channel
+//! (method.md §4, §9).
 use std::f64::consts::PI;
 
 use encoder::Fidelity;
@@ -12,7 +12,7 @@ const MARGIN: f64 = 1e-6;
 /// channels of cos(z_c, p_c).
 ///
 /// Published fidelity leaves channel 0 out and lets the gradient grow without
-/// bound. Centring by the layer's mean (corrected) is the caller's.
+/// bound. Standardising by the layer's statistics (corrected) is the caller's.
 ///
 /// # Shapes
 /// `z`, `p` [B, C, H, W] → `[B]`.
@@ -30,6 +30,17 @@ pub fn angle_loss(z: &Tensor, p: &Tensor, fidelity: Fidelity) -> Tensor {
     let theta = mean.acos();
     let folded = (PI - &theta).where_self(&theta.gt(PI / 2.0), &theta);
     -folded
+}
+
+/// Mean over channels of |cos(z_c, p_c)| for each image: 0 where no channel's map of one says
+/// anything linear about the other's, however signs cancel between channels.
+///
+/// # Shapes
+/// `z`, `p` [B, C, H, W], standardised → `[B]`.
+pub fn alignment_loss(z: &Tensor, p: &Tensor) -> Tensor {
+    let maps = |t: &Tensor| t.flatten(2, -1);
+    let cos = Tensor::cosine_similarity(&maps(z), &maps(p), 2, 1e-8);
+    cos.abs().mean_dim(&[1i64][..], false, None)
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use encoder::Fidelity;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -12,30 +13,80 @@ pub struct FseConfig {
     pub loss: FseWeights,
 }
 
-impl Default for FseConfig {
-    fn default() -> Self {
-        FseConfig { initial_alpha: 5.0, loss: FseWeights::default() }
+impl FseConfig {
+    /// What a fidelity starts from.
+    pub fn of(fidelity: Fidelity) -> Self {
+        let initial_alpha = match fidelity {
+            Fidelity::Corrected => 0.0,
+            Fidelity::Published => 5.0,
+        };
+        FseConfig { initial_alpha, loss: FseWeights::of(fidelity) }
     }
 }
 
-/// L = angle (angle_s + angle_t) + hsic (hsic_s + hsic_t) + retention · retention
-/// + information · information.
+impl Default for FseConfig {
+    fn default() -> Self {
+        FseConfig::of(Fidelity::default())
+    }
+}
+
+/// The weight of each term of the loss, by the term's name. One of weight 0 is not computed,
+/// but for `retention` and `information`, which cost little and are logged.
+///
+/// The published objective is at its floor where λ → 1, and starts there: identity keeps
+/// everything, perception is noise. The corrected one asks for as little information in the
+/// identity part as retention allows, and measures independence on standardised features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FseWeights {
-    /// Spatial independence.
+    /// Spatial independence as published: −θ, the folded angle of the mean cosine, once on
+    /// sources and once on targets.
     pub angle: f64,
-    /// Statistical independence.
+    /// Spatial independence: mean |cos| of the channels' maps, on sources and on targets.
+    pub alignment: f64,
+    /// Statistical independence: HSIC · ln C, on sources and on targets.
     pub hsic: f64,
-    /// Identity retention.
+    /// Identity retention: 1 − cos(z_id, E(X)), on sources and on targets.
     pub retention: f64,
     /// Information let through, nats per active neuron, mean over layers 1…9.
     pub information: f64,
+    /// Identity left in perception: cos⁺(E_i(P_i), E(X))², mean over three layers a step.
+    pub leakage: f64,
+}
+
+impl FseWeights {
+    /// Those of a fidelity.
+    pub fn of(fidelity: Fidelity) -> Self {
+        let none = FseWeights {
+            angle: 0.0,
+            alignment: 0.0,
+            hsic: 0.0,
+            retention: 0.0,
+            information: 0.0,
+            leakage: 0.0,
+        };
+        match fidelity {
+            Fidelity::Corrected => FseWeights {
+                alignment: 2.0,
+                hsic: 130.0,
+                retention: 1.0,
+                information: 1.0,
+                leakage: 2.0,
+                ..none
+            },
+            Fidelity::Published => FseWeights { angle: 1.0, hsic: 0.5, retention: 0.5, ..none },
+        }
+    }
+
+    fn all(&self) -> [f64; 6] {
+        let w = self;
+        [w.angle, w.alignment, w.hsic, w.retention, w.information, w.leakage]
+    }
 }
 
 impl Default for FseWeights {
     fn default() -> Self {
-        FseWeights { angle: 1.0, hsic: 0.5, retention: 0.5, information: 0.0 }
+        FseWeights::of(Fidelity::default())
     }
 }
 
@@ -43,8 +94,7 @@ impl FseConfig {
     /// # Errors
     /// When a value is no finite number or the loss is zero whatever happens.
     pub fn validate(&self) -> Result<(), Error> {
-        let w = &self.loss;
-        let weights = [w.angle, w.hsic, w.retention, w.information];
+        let weights = self.loss.all();
         if !self.initial_alpha.is_finite() || !weights.iter().all(|w| w.is_finite()) {
             return Err(Error::Config(
                 "initial_alpha and the loss weights must be finite numbers".into(),

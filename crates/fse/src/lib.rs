@@ -1,7 +1,7 @@
 //! Feature separation extractor (stage I): separation layers between identity
 //! and perception, and the losses that train them.
 //!
-//! Formulas are those of method.md §4, with the corrections of §8 unless the
+//! Formulas are those of method.md §4, with the corrections of §8 and the recipe of §9 unless the
 //! run asks for published fidelity.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -15,7 +15,7 @@ mod objective;
 mod separation;
 mod stage;
 
-pub use angle::angle_loss;
+pub use angle::{alignment_loss, angle_loss};
 pub use config::{FseConfig, FseWeights};
 pub use error::Error;
 pub use extractor::{Extractor, halves};

@@ -1,10 +1,12 @@
 use c10d::torch::range;
 use encoder::{Fidelity, SEPARATION_LAYERS};
 use tch::Tensor;
+use train::Term;
 
 use crate::extractor::halves;
 use crate::{
-    Error, Estimator, Extractor, FseWeights, Noise, PerceptualNoise, angle_loss, hsic_loss,
+    Error, Estimator, Extractor, FseWeights, Noise, PerceptualNoise, alignment_loss, angle_loss,
+    hsic_loss,
 };
 
 /// What the separation layers make of a batch: sources, then targets.
@@ -14,46 +16,59 @@ pub struct Separated {
     pub identity: Tensor,
     /// λ_i.
     pub lambdas: Vec<Tensor>,
+    /// Z_i.
+    pub identity_parts: Vec<Tensor>,
     /// P_i.
     pub perceptual: Vec<Tensor>,
 }
 
 impl Separated {
+    /// From the features of a batch, sources first, then targets.
+    ///
+    /// # Errors
+    /// When the noise does not fit the batch.
+    pub fn new(extractor: &Extractor, features: &[Tensor], noise: &Noise) -> Result<Self, Error> {
+        let _range = range(c"separate");
+        let separation = extractor.separation();
+        let lambdas = separation.lambdas(features);
+        let identity_parts = separation.identity_parts(features, &lambdas, noise)?;
+        let (sources, _) = halves(features);
+        let kind = match separation.fidelity() {
+            Fidelity::Corrected => PerceptualNoise::DataSet,
+            Fidelity::Published => PerceptualNoise::BatchMean(&sources),
+        };
+        let perceptual = separation.perceptual_parts(features, &lambdas, noise, &kind)?;
+        let identity = extractor.separated(&identity_parts);
+        Ok(Separated { identity, lambdas, identity_parts, perceptual })
+    }
+
     /// The same values without their graph.
     pub fn detach(&self) -> Self {
         let all = |tensors: &[Tensor]| tensors.iter().map(Tensor::detach).collect();
         Separated {
             identity: self.identity.detach(),
             lambdas: all(&self.lambdas),
+            identity_parts: all(&self.identity_parts),
             perceptual: all(&self.perceptual),
         }
     }
 }
 
-/// The terms of the stage I loss on a batch (method.md §4), and what the
+/// The terms of the stage I loss on a batch (method.md §4, §9), and what the
 /// separation layers made of it.
-///
-/// Every term is 0-dim and carries its graph; none is weighted.
 #[derive(Debug)]
 pub struct Objective {
-    /// −θ, mean over layers 1…9 and sources.
-    pub angle_source: Tensor,
-    /// −θ, mean over layers 1…9 and targets.
-    pub angle_target: Tensor,
-    /// HSIC · ln C, mean over layers 1…9 and sources.
-    pub hsic_source: Tensor,
-    /// HSIC · ln C, mean over layers 1…9 and targets.
-    pub hsic_target: Tensor,
-    /// 2 − cos(E(Xs), z_id(Xs)) − cos(E(Xt), z_id(Xt)), means over the batch.
-    pub retention: Tensor,
-    /// Information let through: mean over neurons and layers 1…9.
-    pub information: Tensor,
+    /// Each with its name and weight, 0-dim; those of weight 0 have no graph.
+    pub terms: Vec<Term>,
     /// What the terms were computed from.
     pub separated: Separated,
 }
 
 impl Objective {
     /// From the features of a batch, sources first, then targets.
+    ///
+    /// # Arguments
+    /// * `probed` - layers in which `leakage` looks for identity, of 1…9.
     ///
     /// # Errors
     /// When the noise does not fit the batch.
@@ -62,61 +77,102 @@ impl Objective {
         features: &[Tensor],
         noise: &Noise,
         weights: &FseWeights,
+        probed: &[usize],
     ) -> Result<Self, Error> {
-        let separate = range(c"separate");
+        let separated = Separated::new(extractor, features, noise)?;
+        let Separated { identity, lambdas, identity_parts: z, perceptual: p } = &separated;
         let separation = extractor.separation();
         let fidelity = separation.fidelity();
-        let lambdas = separation.lambdas(features);
-        let z = separation.identity_parts(features, &lambdas, noise)?;
-        let (sources, _) = halves(features);
-        let kind = match fidelity {
-            Fidelity::Corrected => PerceptualNoise::DataSet,
-            Fidelity::Published => PerceptualNoise::BatchMean(&sources),
-        };
-        let p = separation.perceptual_parts(features, &lambdas, noise, &kind)?;
-        let identity = extractor.separated(&z);
-        drop(separate);
 
         let _range = range(c"losses");
-        // A term that counts for nothing is computed for the log, without a graph.
-        let term = |weight: f64, f: &dyn Fn(usize) -> Tensor| {
-            let mean = || {
-                let layers: Vec<Tensor> = (1..SEPARATION_LAYERS).map(f).collect();
-                Tensor::stack(&layers, 0).mean_dim(&[0i64][..], false, None)
-            };
-            if weight == 0.0 { tch::no_grad(mean) } else { mean() }
-        };
-        let part = |x: &[Tensor], i: usize| match fidelity {
-            Fidelity::Corrected => separation.centre(&x[i], i),
-            Fidelity::Published => x[i].shallow_clone(),
-        };
-        let angle = term(weights.angle, &|i| angle_loss(&part(&z, i), &part(&p, i), fidelity));
-        let estimator = Estimator::from(fidelity);
-        let hsic = term(weights.hsic, &|i| hsic_loss(&part(&z, i), &part(&p, i), estimator));
-        let information = term(weights.information, &|i| {
-            separation.information(&features[i], &lambdas[i], i).mean(None)
-        });
         let whole = tch::no_grad(|| extractor.identity(features));
-        let cos = Tensor::cosine_similarity(&whole, &identity, 1, 1e-8);
+        let cosine = |a: &Tensor| Tensor::cosine_similarity(&whole, a, 1, 1e-8);
+        let layers = 1..SEPARATION_LAYERS;
+        // Z and P as independence compares them.
+        let parts = |i: usize| match fidelity {
+            Fidelity::Corrected => [&z[i], &p[i]].map(|part| separation.standardise(part, i)),
+            Fidelity::Published => [&z[i], &p[i]].map(Tensor::shallow_clone),
+        };
+        let over = |layers: &mut dyn Iterator<Item = usize>, f: &dyn Fn(usize) -> Tensor| {
+            let values: Vec<Tensor> = layers.map(f).collect();
+            Tensor::stack(&values, 0).mean_dim(&[0i64][..], false, None)
+        };
+        let independence =
+            |f: &dyn Fn([Tensor; 2]) -> Tensor| over(&mut layers.clone(), &|i| f(parts(i)));
 
-        let (source, target) = halves(&[angle, hsic, cos]);
-        let mean = |t: &Tensor| t.mean(None);
-        Ok(Objective {
-            angle_source: mean(&source[0]),
-            angle_target: mean(&target[0]),
-            hsic_source: mean(&source[1]),
-            hsic_target: mean(&target[1]),
-            retention: 2.0 - mean(&source[2]) - mean(&target[2]),
-            information,
-            separated: Separated { identity, lambdas, perceptual: p },
-        })
+        let mut terms = Terms::default();
+        terms.halves(["angle_source", "angle_target"], weights.angle, &|| {
+            independence(&|[z, p]| angle_loss(&z, &p, fidelity))
+        });
+        terms.halves(["alignment_source", "alignment_target"], weights.alignment, &|| {
+            independence(&|[z, p]| alignment_loss(&z, &p))
+        });
+        let estimator = Estimator::from(fidelity);
+        terms.halves(["hsic_source", "hsic_target"], weights.hsic, &|| {
+            independence(&|[z, p]| hsic_loss(&z, &p, estimator))
+        });
+        terms.always("retention", weights.retention, &|| {
+            let (source, target) = halves(&[cosine(identity)]);
+            2.0 - source[0].mean(None) - target[0].mean(None)
+        });
+        terms.always("information", weights.information, &|| {
+            let of = |i: usize| separation.information(&features[i], &lambdas[i], i).mean(None);
+            over(&mut layers.clone(), &of)
+        });
+        if weights.leakage != 0.0 && !probed.is_empty() {
+            terms.always("leakage", weights.leakage, &|| {
+                let encoder = extractor.encoder();
+                let left = |i: usize| cosine(&encoder.from_feature(&p[i], i)).relu().square();
+                over(&mut probed.iter().copied(), &left).mean(None)
+            });
+        }
+        Ok(Objective { terms: terms.0, separated })
     }
 
     /// The weighted sum.
-    pub fn total(&self, w: &FseWeights) -> Tensor {
-        (&self.angle_source + &self.angle_target) * w.angle
-            + (&self.hsic_source + &self.hsic_target) * w.hsic
-            + &self.retention * w.retention
-            + &self.information * w.information
+    pub fn total(&self) -> Tensor {
+        sum(self.terms.iter().filter(|term| term.weight != 0.0))
+    }
+
+    /// The weighted sum of the terms that measure independence, without a graph.
+    pub fn independence(&self) -> Tensor {
+        let names = ["angle_", "alignment_", "hsic_"];
+        let mine = |term: &&Term| names.iter().any(|name| term.name.starts_with(name));
+        tch::no_grad(|| sum(self.terms.iter().filter(mine)))
+    }
+
+    /// A term by its name; none where it was not computed.
+    pub fn term(&self, name: &str) -> Option<&Tensor> {
+        self.terms.iter().find(|term| term.name == name).map(|term| &term.value)
+    }
+}
+
+/// The weighted sum of terms; 0 of none.
+fn sum<'a>(terms: impl Iterator<Item = &'a Term>) -> Tensor {
+    let weighted = terms.map(|term| &term.value * term.weight);
+    weighted.reduce(|sum, term| sum + term).unwrap_or_else(|| Tensor::from(0f32))
+}
+
+/// Collects terms.
+#[derive(Default)]
+struct Terms(Vec<Term>);
+
+impl Terms {
+    /// Adds a term; one of weight 0 is computed for the log alone, without a graph.
+    fn always(&mut self, name: &'static str, weight: f64, value: &dyn Fn() -> Tensor) {
+        let value = if weight == 0.0 { tch::no_grad(value) } else { value() };
+        self.0.push(Term { name, weight, value });
+    }
+
+    /// Adds the two terms that the halves of values per image are, sources and targets, unless
+    /// they count for nothing.
+    fn halves(&mut self, names: [&'static str; 2], weight: f64, values: &dyn Fn() -> Tensor) {
+        if weight == 0.0 {
+            return;
+        }
+        let (source, target) = halves(&[values()]);
+        for (name, half) in names.into_iter().zip([source, target]) {
+            self.0.push(Term { name, weight, value: half[0].mean(None) });
+        }
     }
 }

@@ -89,8 +89,8 @@ impl Separation {
     pub fn readouts(&self, features: &[Tensor]) -> Vec<Tensor> {
         features[..READOUT_LAYERS]
             .iter()
-            .zip(&self.stats.layers)
-            .map(|(f, s)| (f - &s.mean) / s.std().clamp_min(MIN_STD))
+            .enumerate()
+            .map(|(i, feature)| self.standardise(feature, i))
             .collect()
     }
 
@@ -164,16 +164,17 @@ impl Separation {
         lambdas.iter().zip(features).map(|(lambda, f)| f - lambda * f).collect()
     }
 
-    /// Centres a part of feature `i` by the layer's mean.
-    pub fn centre(&self, part: &Tensor, i: usize) -> Tensor {
-        part - &self.stats.layers[i].mean
+    /// A part of feature `i` in units of the layer's spread, about its mean.
+    pub fn standardise(&self, part: &Tensor, i: usize) -> Tensor {
+        let s = &self.stats.layers[i];
+        (part - &s.mean) / s.std().clamp_min(MIN_STD)
     }
 
     /// Information that λ lets through, per neuron of feature `i` (nats):
     /// −½ (1 + ln (1−λ)² − (λ r̂)² − (1−λ)²)·active.
     pub fn information(&self, feature: &Tensor, lambda: &Tensor, i: usize) -> Tensor {
         let s = &self.stats.layers[i];
-        let r = (feature - &s.mean) / s.std().clamp_min(MIN_STD);
+        let r = self.standardise(feature, i);
         let variance: Tensor = (lambda - 1).square();
         (variance.log() + 1 - (lambda * r).square() - variance) * -0.5 * s.active()
     }

@@ -1,10 +1,14 @@
 use c10d::torch::range;
+use encoder::SEPARATION_LAYERS;
 use faces::PairBatch;
 use tch::{Device, Tensor};
-use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term};
+use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term, mix};
 
 use crate::extractor::halves;
 use crate::{Extractor, FseConfig, Noise, Objective, Separated};
+
+/// Stream of random numbers: where identity is looked for in perception.
+const PROBED: u64 = 1 << 16;
 
 /// The group that stage I trains.
 const GROUP: &str = "se";
@@ -119,12 +123,13 @@ impl Stage for FseStage {
             tch::no_grad(|| self.extractor.features(&images))
         };
         let w = self.config.loss.clone();
+        let probed = probed(info.seed);
         let mut losses = Losses::default();
         let mut pending = None;
         optim.minimize(GROUP, || {
-            let objective = Objective::new(&self.extractor, &features, &noise, &w)?;
-            let total = objective.total(&w);
-            losses = report(&objective, &total, &self.config);
+            let objective = Objective::new(&self.extractor, &features, &noise, &w, &probed)?;
+            let total = objective.total();
+            losses = report(&objective, &total);
             if info.log_due && self.factory.is_some() {
                 pending = Some(objective.separated.detach());
             }
@@ -147,9 +152,9 @@ impl Stage for FseStage {
         let first = batch.first();
         let (images, noise) = self.inputs(&first)?;
         let features = self.extractor.features(&images);
-        let objective = Objective::new(&self.extractor, &features, &noise, &self.config.loss)?;
+        let separated = Separated::new(&self.extractor, &features, &noise)?;
         let mut row = vec![images.get(0), images.get(1)];
-        if let Some(output) = self.output(&images, &objective.separated)? {
+        if let Some(output) = self.output(&images, &separated)? {
             row.push(output.get(0));
         }
         Ok(Some(Tensor::cat(&row, 2).to_device(Device::Cpu)))
@@ -175,24 +180,17 @@ impl Stage for FseStage {
 
 /// Terms and sums for the log: `FD_loss` is the weighted independence part,
 /// `IR_loss` identity retention, `Encoder_loss` the whole.
-fn report(objective: &Objective, total: &Tensor, config: &FseConfig) -> Losses {
-    let w = &config.loss;
-    let term = |name, weight, value: &Tensor| Term { name, weight, value: value.detach() };
-    let terms = vec![
-        term("angle_source", w.angle, &objective.angle_source),
-        term("angle_target", w.angle, &objective.angle_target),
-        term("hsic_source", w.hsic, &objective.hsic_source),
-        term("hsic_target", w.hsic, &objective.hsic_target),
-        term("retention", w.retention, &objective.retention),
-        term("information", w.information, &objective.information),
-    ];
-    let independence: Tensor = tch::no_grad(|| {
-        (&terms[0].value + &terms[1].value) * w.angle + (&terms[2].value + &terms[3].value) * w.hsic
-    });
-    let totals = vec![
-        ("Encoder_loss", total.detach()),
-        ("FD_loss", independence),
-        ("IR_loss", objective.retention.detach()),
-    ];
-    Losses { terms, totals }
+fn report(objective: &Objective, total: &Tensor) -> Losses {
+    let terms = objective.terms.iter().map(|term| Term { value: term.value.detach(), ..*term });
+    let mut totals = vec![("Encoder_loss", total.detach()), ("FD_loss", objective.independence())];
+    totals.extend(objective.term("retention").map(|value| ("IR_loss", value.detach())));
+    Losses { terms: terms.collect(), totals }
+}
+
+/// The layers of a step in which `leakage` looks for identity: three of 1…9, others each step.
+fn probed(seed: u64) -> Vec<usize> {
+    let mut layers: Vec<usize> = (1..SEPARATION_LAYERS).collect();
+    layers.sort_by_key(|&layer| mix(seed, PROBED + layer as u64));
+    layers.truncate(3);
+    layers
 }

@@ -49,27 +49,29 @@ fn every_term_and_gradient_is_that_of_the_definition() {
         let extractor = extractor(&config);
         let (images, noise) = (images(&config, 4, 12), Noise::pairs([3, 4].into_iter()));
         // Weights that let each term be seen in the sum's gradient.
-        let w = FseWeights { angle: 1.0, hsic: 30.0, retention: 0.5, information: 0.1 };
+        let w = FseWeights {
+            angle: 1.0,
+            alignment: 2.0,
+            hsic: 30.0,
+            retention: 0.5,
+            information: 0.1,
+            leakage: 3.0,
+        };
+        let probed = [8, 2, 5];
         let (names, parameters): (Vec<_>, Vec<_>) = extractor.trainable().into_iter().unzip();
         let gradients = |loss: &Tensor| Tensor::run_backward(&[loss], &parameters, false, false);
 
         let features = tch::no_grad(|| extractor.features(&images));
-        let ours = Objective::new(&extractor, &features, &noise, &w).unwrap();
+        let ours = Objective::new(&extractor, &features, &noise, &w, &probed).unwrap();
         let by_definition =
-            plain::Plain::new(extractor.state(), &config).objective(&images, &noise);
-        let terms = [
-            &ours.angle_source,
-            &ours.angle_target,
-            &ours.hsic_source,
-            &ours.hsic_target,
-            &ours.retention,
-            &ours.information,
-        ];
-        for (term, (name, expected)) in terms.into_iter().zip(&by_definition) {
-            let gap = gap(term, expected);
+            plain::Plain::new(extractor.state(), &config).objective(&images, &noise, &w, &probed);
+        assert_eq!(ours.terms.len(), by_definition.len());
+        for (term, (name, expected)) in ours.terms.iter().zip(&by_definition) {
+            assert_eq!(term.name, *name);
+            let gap = gap(&term.value, expected);
             assert!(gap < 2e-12, "{fidelity}, {name}: {gap:e}");
         }
-        let found = gradients(&ours.total(&w));
+        let found = gradients(&ours.total());
         let expected = gradients(&plain::total(&by_definition, &w));
         for ((name, found), expected) in names.iter().zip(&found).zip(&expected) {
             let gap = gap(found, expected);

@@ -114,7 +114,7 @@ fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
     if !align::has_weights(&crate::places::cache_dir()) {
         miss(
             "weights of the face detector (protect and align fetch them on first use)",
-            "python3 -m pip, once; offline: --detector-weights DIR",
+            "faceshield align PHOTO --out DIR (through pip; offline: --detector-weights DIR)",
         );
     }
     if faces::DECODER != "turbojpeg" {

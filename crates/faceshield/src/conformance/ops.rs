@@ -108,14 +108,17 @@ fn separation(case: &Case) -> Result<Tensors> {
 
 fn stage1(case: &Case) -> Result<Tensors> {
     let (extractor, features) = known_extractor(case.fill);
-    let weights = FseWeights::default();
-    let objective = Objective::new(&extractor, &features, &Noise::Zero, &weights)?;
-    let total = objective.total(&weights);
+    let weights = FseWeights::of(Fidelity::Published);
+    let objective = Objective::new(&extractor, &features, &Noise::Zero, &weights, &[])?;
+    let total = objective.total();
     total.backward();
+    let term = |name: &str| {
+        objective.term(name).with_context(|| format!("{name} is a term of the published loss"))
+    };
     let losses = [
-        &objective.angle_source + &objective.angle_target,
-        &objective.hsic_source + &objective.hsic_target,
-        objective.retention.shallow_clone(),
+        term("angle_source")? + term("angle_target")?,
+        term("hsic_source")? + term("hsic_target")?,
+        term("retention")?.shallow_clone(),
         total,
     ];
     let mut out = named([

@@ -23,6 +23,14 @@ pub(crate) fn angle(z: &Tensor, p: &Tensor, fidelity: Fidelity) -> Tensor {
     -theta.minimum(&(PI - &theta))
 }
 
+/// Mean |cos| of the channels' maps of each image: [B, C, H, W] twice → `[B]`.
+pub(crate) fn alignment(z: &Tensor, p: &Tensor) -> Tensor {
+    let (z, p) = (z.flatten(2, -1), p.flatten(2, -1));
+    let sum = |t: Tensor| t.sum_dim_intlist(&[2i64][..], false, None);
+    let cos = sum(&z * &p) / (sum(z.square()).sqrt() * sum(p.square()).sqrt());
+    cos.abs().mean_dim(&[1i64][..], false, None)
+}
+
 /// HSIC · ln C of each image: [B, C, H, W] twice → `[B]`.
 pub(crate) fn hsic_of_maps(z: &Tensor, p: &Tensor, fidelity: Fidelity) -> Tensor {
     let rows = |t: &Tensor, i: i64| t.get(i).flatten(1, -1).tr();

@@ -109,7 +109,15 @@ impl Plain {
     }
 
     /// The terms of the loss on images [2B, 3, S, S], sources first.
-    pub(crate) fn objective(&self, images: &Tensor, noise: &Noise) -> Terms {
+    /// Those of weight 0 are left out, but for the two that cost little. `probed`: the layers in
+    /// which perception must not be recognised.
+    pub(crate) fn objective(
+        &self,
+        images: &Tensor,
+        noise: &Noise,
+        w: &fse::FseWeights,
+        probed: &[usize],
+    ) -> Terms {
         let fidelity = self.model.fidelity;
         let features = self.encoder().features(images);
         let parts = self.parts(&features[..READOUT_LAYERS], noise);
@@ -123,19 +131,34 @@ impl Plain {
         };
         let compared = |i: usize| match fidelity {
             Fidelity::Corrected => {
-                let [mean, ..] = self.stats(i);
-                (&parts.z[i] - &mean, &parts.p[i] - mean)
+                let [mean, std, _] = self.stats(i);
+                let std = std.clamp_min(0.01);
+                ((&parts.z[i] - &mean) / &std, (&parts.p[i] - mean) / std)
             }
             Fidelity::Published => (parts.z[i].shallow_clone(), parts.p[i].shallow_clone()),
         };
-        let angle = layers(&|i| {
+        let pairs = images.size()[0] / 2;
+        let half = |t: &Tensor, k: i64| t.narrow(0, k * pairs, pairs).mean(None);
+        let mut terms = Terms::new();
+        let mut halves = |names: [&'static str; 2], weight: f64, of: &dyn Fn(usize) -> Tensor| {
+            if weight != 0.0 {
+                let values = layers(of);
+                terms.extend([(names[0], half(&values, 0)), (names[1], half(&values, 1))]);
+            }
+        };
+        halves(["angle_source", "angle_target"], w.angle, &|i| {
             let (z, p) = compared(i);
             independence::angle(&z, &p, fidelity)
         });
-        let hsic = layers(&|i| {
+        halves(["alignment_source", "alignment_target"], w.alignment, &|i| {
+            let (z, p) = compared(i);
+            independence::alignment(&z, &p)
+        });
+        halves(["hsic_source", "hsic_target"], w.hsic, &|i| {
             let (z, p) = compared(i);
             independence::hsic_of_maps(&z, &p, fidelity)
         });
+        terms.push(("retention", 2.0 - half(&cos, 0) - half(&cos, 1)));
         let information = layers(&|i| {
             let [mean, std, active] = self.stats(i);
             let (lambda, r) = (&parts.lambdas[i], (&features[i] - mean) / std.clamp_min(0.01));
@@ -143,22 +166,30 @@ impl Plain {
             let rest = rest.square();
             ((rest.log() + 1.0 - (lambda * r).square() - rest) * -0.5 * active).mean(None)
         });
-        let pairs = images.size()[0] / 2;
-        let half = |t: &Tensor, k: i64| t.narrow(0, k * pairs, pairs).mean(None);
-        vec![
-            ("angle_source", half(&angle, 0)),
-            ("angle_target", half(&angle, 1)),
-            ("hsic_source", half(&hsic, 0)),
-            ("hsic_target", half(&hsic, 1)),
-            ("retention", 2.0 - half(&cos, 0) - half(&cos, 1)),
-            ("information", information),
-        ]
+        terms.push(("information", information));
+        if w.leakage != 0.0 {
+            let left = |&i: &usize| {
+                let seen = self.encoder().restricted(&parts.p[i], i);
+                let cos = Tensor::cosine_similarity(&whole, &seen, 1, 1e-8);
+                cos.clamp_min(0.0).square().mean(None)
+            };
+            let leakage: Vec<Tensor> = probed.iter().map(left).collect();
+            terms.push(("leakage", Tensor::stack(&leakage, 0).mean(None)));
+        }
+        terms
     }
 }
 
 /// The weighted sum of the terms.
 pub(crate) fn total(terms: &Terms, w: &fse::FseWeights) -> Tensor {
-    let weights = [w.angle, w.angle, w.hsic, w.hsic, w.retention, w.information];
-    let weighted: Vec<Tensor> = terms.iter().zip(weights).map(|((_, t), w)| t * w).collect();
+    let weight = |name: &str| match name.split('_').next() {
+        Some("angle") => w.angle,
+        Some("alignment") => w.alignment,
+        Some("hsic") => w.hsic,
+        Some("retention") => w.retention,
+        Some("information") => w.information,
+        _ => w.leakage,
+    };
+    let weighted: Vec<Tensor> = terms.iter().map(|(name, t)| t * weight(name)).collect();
     Tensor::stack(&weighted, 0).sum(None)
 }

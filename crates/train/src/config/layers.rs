@@ -52,7 +52,7 @@ impl Layers {
     /// # Errors
     /// If the default of `T` cannot be written as a TOML table.
     pub fn declare<T: Default + Serialize>(&mut self, stage: &str) -> Result<(), Error> {
-        let known = known::<T>(stage)?;
+        let known = known(stage, &T::default())?;
         self.stages.retain(|(name, _)| name != stage);
         self.stages.push((stage.to_string(), known));
         Ok(())
@@ -128,7 +128,19 @@ impl Layers {
     where
         T: Default + Serialize + DeserializeOwned,
     {
-        let known = known::<T>(stage)?;
+        self.resolve_over(stage, &T::default())
+    }
+
+    /// [`Layers::resolve`] over other values than the defaults: for defaults that depend on
+    /// what was asked for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve_over<T>(&self, stage: &str, base: &T) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let known = known(stage, base)?;
         let mut resolved = known.clone();
         for (entry, value) in self.applying(stage, &known)? {
             // One value alone on top of the defaults: if that does not deserialise, it
@@ -203,9 +215,9 @@ impl Layers {
     }
 }
 
-/// The keys of `T` with their default values.
-fn known<T: Default + Serialize>(stage: &str) -> Result<Table, Error> {
-    Table::try_from(T::default())
+/// The keys of a configuration with their values.
+fn known<T: Serialize>(stage: &str, base: &T) -> Result<Table, Error> {
+    Table::try_from(base)
         .map_err(|error| Error::option(format!("configuration of {stage}"), one_line(&error)))
 }
 
