@@ -57,7 +57,7 @@ pub use faces::Faces;
 pub use image::RgbImage;
 pub use index::{BadFile, Image, Index, Person, Progress};
 pub use loader::{Epoch, PairConfig, PairLoader};
-pub use pairs::PairItem;
+pub use pairs::{PairItem, Relation};
 #[doc(hidden)]
 pub use picture::decode_small;
 pub use picture::{DECODER, MAX_SIDE, read_image, read_photo, read_photo_within};

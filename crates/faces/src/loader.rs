@@ -23,6 +23,9 @@ pub struct PairConfig {
     /// Share of the items, 0 to 1, whose target is the source itself: 0.2 (corrected) or
     /// 0 (published; method.md §8).
     pub same_share: f64,
+    /// Share of the items whose target is another image of the source's person. Its sum with
+    /// `same_share` is 1 at most.
+    pub own_share: f64,
     /// Channels in the order B, G, R, which the published weights expect.
     pub bgr: bool,
     /// Mirror each image left to right with probability ½.
@@ -42,6 +45,7 @@ impl Default for PairConfig {
             batch_size: 2,
             seed: 0,
             same_share: 0.2,
+            own_share: 0.0,
             bgr: false,
             flip: false,
             drop_last: false,
@@ -56,8 +60,14 @@ impl PairConfig {
         let wrong = |key, value: String, expected: &str| {
             Err(Error::Option { key, value, expected: expected.into() })
         };
-        if !(0.0..=1.0).contains(&self.same_share) {
-            return wrong("same_share", self.same_share.to_string(), "a share from 0 to 1");
+        for (key, share) in [("same_share", self.same_share), ("own_share", self.own_share)] {
+            if !(0.0..=1.0).contains(&share) {
+                return wrong(key, share.to_string(), "a share from 0 to 1");
+            }
+        }
+        if self.same_share + self.own_share > 1.0 {
+            let sum = format!("{} + {}", self.same_share, self.own_share);
+            return wrong("same_share + own_share", sum, "at most 1");
         }
         if self.prefetch == 0 {
             return wrong("prefetch", "0".into(), "at least 1 batch");

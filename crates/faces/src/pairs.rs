@@ -5,6 +5,17 @@ use std::sync::Arc;
 use crate::random::{Use, below, mix, unit};
 use crate::{Error, Faces, Index, PairConfig, Planes};
 
+/// Who the target of a pair is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The source image itself.
+    SameImage,
+    /// Another image of the source's person (the source itself where there is no other).
+    SamePerson,
+    /// Another person.
+    Different,
+}
+
 /// One (source, target) pair of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairItem {
@@ -12,10 +23,10 @@ pub struct PairItem {
     pub position: u64,
     /// The source image, a place in [`Index::images`].
     pub source: usize,
-    /// The target image, a place in [`Index::images`]: another person's, or the source.
+    /// The target image, a place in [`Index::images`].
     pub target: usize,
-    /// Whether the target is the source image itself.
-    pub same: bool,
+    /// What the target is to the source.
+    pub relation: Relation,
     /// A pure function of (run seed, epoch, position): what all per-image randomness of a
     /// training step should be drawn from, so that it does not depend on the rank.
     pub seed: u64,
@@ -49,25 +60,43 @@ impl Pairs {
 
     /// The pair whose source is `source`, as drawn, before anything is read.
     ///
-    /// The target is uniform over all images of all *other people* (so a person with many
-    /// images is drawn more often), or, with probability `same_share`, the source itself.
+    /// With probability `same_share` the target is the source itself, with probability
+    /// `own_share` uniform over the other images of the source's person, else over all images of
+    /// all *other people* (so a person with many images is drawn more often).
     pub(crate) fn draw(&self, epoch: u64, position: u64, source: usize) -> PairItem {
         let words = [self.config.seed, epoch, position];
         let seed = mix(Use::Item, &words);
-        let same = unit(mix(Use::Same, &words)) < self.config.same_share;
+        let share = unit(mix(Use::Same, &words));
+        let relation = if share < self.config.same_share {
+            Relation::SameImage
+        } else if share < self.config.same_share + self.config.own_share {
+            Relation::SamePerson
+        } else {
+            Relation::Different
+        };
         let own = self.person_images(source);
-        let others = self.index().images().len() - own.len();
-        let drawn = below(mix(Use::Target, &words), others);
-        // The source's person is a gap in the numbering of the others.
-        let other = if drawn < own.start { drawn } else { drawn + own.len() };
-        PairItem { position, source, target: if same { source } else { other }, same, seed }
+        let bits = mix(Use::Target, &words);
+        // What is not to be drawn is a gap in the numbering of the rest.
+        let target = match relation {
+            Relation::SamePerson if own.len() > 1 => {
+                let drawn = own.start + below(bits, own.len() - 1);
+                drawn + usize::from(drawn >= source)
+            }
+            Relation::SameImage | Relation::SamePerson => source,
+            Relation::Different => {
+                let drawn = below(bits, self.index().images().len() - own.len());
+                if drawn < own.start { drawn } else { drawn + own.len() }
+            }
+        };
+        PairItem { position, source, target, relation, seed }
     }
 
     /// Reads a drawn pair, at the configured size.
     ///
     /// An image that cannot be used is replaced by the next readable one of the same person
     /// (in index order, wrapping round), and if there is none by the next readable one of
-    /// the following people (wrapping round; for a target without the source's person).
+    /// the following people (wrapping round; for a target that is another person without the
+    /// source's person).
     /// That depends on the files alone, so all ranks and all runs agree. The returned item
     /// names the images used.
     ///
@@ -78,11 +107,15 @@ impl Pairs {
     pub(crate) fn load(&self, drawn: PairItem) -> Result<Loaded, Error> {
         let (source, mut source_pixels) = self.first_readable(drawn.source, None)?;
         self.arrange(&mut source_pixels, Use::FlipSource, drawn.seed);
-        if drawn.same {
-            let item = PairItem { source, target: source, ..drawn };
-            return Ok(Loaded { item, target: source_pixels.clone(), source: source_pixels });
-        }
-        let (target, mut target_pixels) = self.first_readable(drawn.target, Some(source))?;
+        let unlike = match drawn.relation {
+            Relation::SameImage => {
+                let item = PairItem { source, target: source, ..drawn };
+                return Ok(Loaded { item, target: source_pixels.clone(), source: source_pixels });
+            }
+            Relation::SamePerson => None,
+            Relation::Different => Some(source),
+        };
+        let (target, mut target_pixels) = self.first_readable(drawn.target, unlike)?;
         self.arrange(&mut target_pixels, Use::FlipTarget, drawn.seed);
         let item = PairItem { source, target, ..drawn };
         Ok(Loaded { item, source: source_pixels, target: target_pixels })

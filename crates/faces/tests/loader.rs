@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use common::{data_set, truncate};
-use faces::{Error, Faces, Index, PairBatch, PairConfig, PairItem, PairLoader};
+use faces::{Error, Faces, Index, PairBatch, PairConfig, PairItem, PairLoader, Relation};
 use tch::{Device, Kind, Tensor};
 
 fn config() -> PairConfig {
@@ -122,10 +122,11 @@ fn targets_are_other_people_or_the_source_itself() {
     let (mut same, mut drawn) = (0, [0; 24]);
     for epoch in 0..100 {
         for item in items(&batches(&loader, epoch, 0)) {
-            assert_eq!(item.same, item.source == item.target);
-            assert!(item.same || item.source / 4 != item.target / 4, "{item:?}");
-            same += usize::from(item.same);
-            drawn[item.target] += usize::from(!item.same);
+            let is_same = item.relation == Relation::SameImage;
+            assert_eq!(is_same, item.source == item.target);
+            assert!(is_same || item.source / 4 != item.target / 4, "{item:?}");
+            same += usize::from(is_same);
+            drawn[item.target] += usize::from(!is_same);
         }
     }
     assert!((400..=560).contains(&same), "{same}");
@@ -134,9 +135,32 @@ fn targets_are_other_people_or_the_source_itself() {
     let share = |same_share| {
         let config = PairConfig { same_share, ..config() };
         let all = items(&batches(&self::loader(dir.path(), config, 0, 1), 0, 0));
-        all.iter().filter(|item| item.same).count()
+        all.iter().filter(|item| item.relation == Relation::SameImage).count()
     };
     assert_eq!((share(0.0), share(1.0)), (0, 24));
+}
+
+/// 100 epochs of 24 items, half of them of one person: each of a person's other images is
+/// drawn, and the source never. The seed is fixed.
+#[test]
+fn own_pairs_are_other_photos_of_the_person() {
+    let dir = tempfile::tempdir().unwrap();
+    data_set(dir.path(), 6, 4);
+    let config = PairConfig { batch_size: 24, same_share: 0.0, own_share: 0.5, ..config() };
+    let loader = loader(dir.path(), config, 0, 1);
+    let mut drawn = BTreeMap::new();
+    for item in (0..100).flat_map(|epoch| items(&batches(&loader, epoch, 0))) {
+        assert_eq!(item.relation == Relation::SamePerson, item.source / 4 == item.target / 4);
+        assert_ne!(item.source, item.target);
+        if item.relation == Relation::SamePerson {
+            *drawn.entry((item.source, item.target)).or_insert(0) += 1;
+        }
+    }
+    // 72 pairs, each drawn about 17 times: none fails to come with probability 1 − 72·e⁻¹⁷.
+    assert_eq!(drawn.len(), 24 * 3);
+    let own: i32 = drawn.values().sum();
+    // Of 2400 draws at ½: outside with probability 4e-5.
+    assert!((1100..=1300).contains(&own), "{own}");
 }
 
 #[test]
@@ -164,14 +188,14 @@ fn unreadable_images_are_replaced_and_listed() {
     assert_eq!(got.len(), drawn.len(), "batches keep their size");
     for (was, is) in drawn.iter().zip(&got) {
         assert!(readable(is.source) && readable(is.target));
-        assert_eq!((was.position, was.seed, was.same), (is.position, is.seed, is.same));
+        assert_eq!((was.position, was.seed, was.relation), (is.position, is.seed, is.relation));
         let stand_in = |image| match image {
             4 => 5,
             6..=8 => 9,
             other => other,
         };
         assert_eq!(is.source, stand_in(was.source));
-        if was.same {
+        if was.relation == Relation::SameImage {
             assert_eq!(is.target, is.source);
         } else if stand_in(was.target) / 3 != is.source / 3 {
             assert_eq!(is.target, stand_in(was.target));

@@ -122,6 +122,9 @@ pub(crate) struct IrcOptions {
     pub(crate) fse_checkpoint: String,
     /// Share of the pairs whose target is the source itself; published fidelity has none.
     pub(crate) same_share: f64,
+    /// Share of the pairs whose target is another photo of the source's person; published
+    /// fidelity has none.
+    pub(crate) own_share: f64,
 }
 
 impl Default for IrcOptions {
@@ -130,7 +133,8 @@ impl Default for IrcOptions {
             common: Common::default(),
             stage: IrcConfig::default(),
             fse_checkpoint: String::new(),
-            same_share: 0.2,
+            same_share: 0.05,
+            own_share: 0.3,
         }
     }
 }
@@ -245,8 +249,12 @@ impl Options for FseOptions {
 }
 
 impl Options for IrcOptions {
-    fn of(_: Fidelity) -> Self {
-        Self::default()
+    fn of(fidelity: Fidelity) -> Self {
+        let shares = match fidelity {
+            Fidelity::Corrected => Self::default(),
+            Fidelity::Published => Self { same_share: 0.0, own_share: 0.0, ..Self::default() },
+        };
+        Self { stage: IrcConfig::of(fidelity), ..shares }
     }
 
     fn common(&self) -> &Common {
@@ -254,9 +262,14 @@ impl Options for IrcOptions {
     }
 
     fn validate_stage(&self) -> anyhow::Result<()> {
-        if !(0.0..=1.0).contains(&self.same_share) {
-            let value = self.same_share;
-            return Err(misuse(format!("same_share = {value}: a share lies between 0 and 1")));
+        for (key, share) in [("same_share", self.same_share), ("own_share", self.own_share)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(misuse(format!("{key} = {share}: a share lies between 0 and 1")));
+            }
+        }
+        let sum = self.same_share + self.own_share;
+        if sum > 1.0 {
+            return Err(misuse(format!("same_share + own_share = {sum}: at most 1 together")));
         }
         self.stage.validate().map_err(|error| misuse(format!("configuration of irc: {error}")))
     }
@@ -299,15 +312,14 @@ impl Common {
         Ok(root)
     }
 
-    /// What the loader is told; `same_share` is the stage's.
-    pub(crate) fn loader(&self, same_share: f64) -> faces::PairConfig {
+    /// What the loader is told; the shares of pairs of one image and of one person are the
+    /// stage's.
+    pub(crate) fn loader(&self, [same_share, own_share]: [f64; 2]) -> faces::PairConfig {
         faces::PairConfig {
             batch_size: self.engine.batch_size,
             seed: self.engine.seed,
-            same_share: match self.model.fidelity {
-                Fidelity::Corrected => same_share,
-                Fidelity::Published => 0.0,
-            },
+            same_share,
+            own_share,
             bgr: self.data.channels == Channels::Bgr,
             flip: self.data.flip,
             drop_last: false,

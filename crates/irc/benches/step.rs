@@ -6,8 +6,8 @@ mod plain;
 
 use std::time::Instant;
 
-use encoder::{FrozenEncoder, LayerStats, ModelConfig, READOUT_LAYERS, Stats};
-use faces::{PairBatch, PairItem};
+use encoder::{Fidelity, FrozenEncoder, LayerStats, ModelConfig, READOUT_LAYERS, Stats};
+use faces::{PairBatch, PairItem, Relation};
 use fse::Extractor;
 use irc::{IrcConfig, IrcStage, IrcWeights};
 use tch::{Device, Kind, Tensor};
@@ -18,7 +18,9 @@ fn main() {
     let state = {
         let encoder = FrozenEncoder::random(&model, 1, Device::Cpu);
         let extractor = Extractor::new(&model, encoder, &statistics(&model), 5.0, 1, Device::Cpu);
-        IrcStage::new(extractor, &model, IrcConfig::default(), 1).expect("stage II").state()
+        IrcStage::new(extractor, &model, IrcConfig::of(Fidelity::Published), 1)
+            .expect("stage II")
+            .state()
     };
     let mut by_definition = plain::Plain::new(&state, &model);
     drop(state);
@@ -28,7 +30,13 @@ fn main() {
             .expect("normal numbers on the CPU");
         ((normal.clamp(-1.0, 1.0) + 1.0) * 127.5).to_kind(Kind::Uint8)
     };
-    let item = PairItem { position: 0, source: 0, target: 1, same: false, seed: mix(1, 2) };
+    let item = PairItem {
+        position: 0,
+        source: 0,
+        target: 1,
+        relation: Relation::Different,
+        seed: mix(1, 2),
+    };
     let batch = PairBatch {
         source: images(0),
         target: images(1),
@@ -37,7 +45,12 @@ fn main() {
     };
 
     let start = Instant::now();
-    let losses = by_definition.step(&batch, &IrcWeights::default(), (1e-4, 1.0), &mut |_, _| ());
+    let losses = by_definition.step(
+        &batch,
+        &IrcWeights::of(Fidelity::Published),
+        (1e-4, 1.0),
+        &mut |_, _| (),
+    );
     let (seconds, peak) = (start.elapsed().as_secs_f64(), train::peak_memory_mb(Device::Cpu));
     for (name, loss) in losses {
         assert!(loss.double_value(&[]).is_finite(), "{name}");

@@ -1,3 +1,4 @@
+use encoder::Fidelity;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -6,12 +7,22 @@ use crate::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IrcConfig {
-    /// Share of the batches whose generator is conditioned on a perturbed
-    /// identity; published fidelity never does.
+    /// Share of the pairs of different people whose face gets a perturbed identity instead of
+    /// the source's; published fidelity never does that.
     pub perturbed_share: f64,
-    /// ε of that perturbation (the published mechanism: a noise scale, no
-    /// privacy guarantee).
+    /// How an identity is perturbed.
+    pub perturbation: Perturbation,
+    /// ε of the angular perturbation (a noise scale, no privacy guarantee).
     pub epsilon: f64,
+    /// Share of the run in which every face keeps its own identity and is only to be painted
+    /// again. Without it an adversarial patch appears on the faces.
+    pub warmup: f64,
+    /// Share of the run, after the warm-up, over which what concerns other identities (`pos`,
+    /// `push`) rises from nothing to its weight.
+    pub ramp: f64,
+    /// Whether recognisers see the painted face shifted, noised, blurred and recoloured, so that
+    /// it deceives more than the ones it was trained with.
+    pub views: bool,
     /// What the batch norms of decoder and discriminators see.
     pub batch_norm: BatchStatistics,
     /// Blocks of the generator whose maps are this many pixels wide or more compute their
@@ -23,6 +34,17 @@ pub struct IrcConfig {
     pub iid_weights: String,
     /// Weights of the generator's terms.
     pub loss: IrcWeights,
+}
+
+/// How stage II perturbs an identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Perturbation {
+    /// A uniform direction, which does not look at the identity.
+    #[default]
+    Independent,
+    /// The published mechanism.
+    Angular,
 }
 
 /// Whose statistics batch normalisation uses while stage II trains.
@@ -41,38 +63,103 @@ pub enum BatchStatistics {
     Frozen,
 }
 
-impl Default for IrcConfig {
-    fn default() -> Self {
+impl IrcConfig {
+    /// What a fidelity starts from.
+    pub fn of(fidelity: Fidelity) -> Self {
+        let corrected = fidelity == Fidelity::Corrected;
+        let share = |share: f64| if corrected { share } else { 0.0 };
         IrcConfig {
-            perturbed_share: 0.5,
+            perturbed_share: share(0.5),
+            perturbation: Perturbation::default(),
             epsilon: 1.0,
+            warmup: share(0.12),
+            ramp: share(0.15),
+            views: corrected,
             batch_norm: BatchStatistics::default(),
             recompute_from: 128,
             iid_weights: String::new(),
-            loss: IrcWeights::default(),
+            loss: IrcWeights::of(fidelity),
         }
     }
 }
 
-/// L = adv·adv + iid·iid + per·per + neg·neg + pos·pos (method.md §6).
+impl Default for IrcConfig {
+    fn default() -> Self {
+        IrcConfig::of(Fidelity::default())
+    }
+}
+
+/// The weight of each term of the generator's loss, by the term's name. One of weight 0 is not
+/// computed; without `iid` there is no implicit identity discriminator.
+///
+/// *Own* pairs keep their identity: the target's person is the source's, or the run warms up.
+/// The others get the identity of the source, another person, or a perturbed one. Every term is a
+/// mean over the batch, pairs that it does not concern counting 0, so that ranks add up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IrcWeights {
-    /// Deceive the image discriminator.
+    /// Deceive the image discriminator (a quarter of it in the warm-up).
     pub adv: f64,
     /// Deceive the implicit identity discriminator.
     pub iid: f64,
     /// Keep the target's perceptual features and pixels.
     pub per: f64,
-    /// Keep away from the target's identity.
+    /// Published: come no nearer to the target's z_id than source and target are to each other.
     pub neg: f64,
-    /// Come near the source's identity.
+    /// Come near the identity that the face was given: −cos, of own pairs half (which `rec` holds
+    /// as well). Recognisers beside the encoder count half of it together, and only where the
+    /// identity is somebody's.
     pub pos: f64,
+    /// Keep away from the target's own identity: cos⁺, of own pairs nothing. Recognisers beside
+    /// the encoder count as much as it does, together. Linear: a square lets go before it is safe.
+    pub push: f64,
+    /// Keep every pixel: |Y − X|, of own pairs only.
+    pub rec: f64,
+    /// Keep the colours of an 8 × 8 grid: mean square.
+    pub low: f64,
+    /// Keep the brightness of an 8 × 8 grid: mean square.
+    pub light: f64,
+}
+
+impl IrcWeights {
+    /// Those of a fidelity.
+    pub fn of(fidelity: Fidelity) -> Self {
+        let none = IrcWeights {
+            adv: 0.0,
+            iid: 0.0,
+            per: 0.0,
+            neg: 0.0,
+            pos: 0.0,
+            push: 0.0,
+            rec: 0.0,
+            low: 0.0,
+            light: 0.0,
+        };
+        match fidelity {
+            Fidelity::Corrected => IrcWeights {
+                adv: 0.5,
+                pos: 2.5,
+                push: 6.0,
+                rec: 25.0,
+                low: 3.0,
+                light: 8.0,
+                ..none
+            },
+            Fidelity::Published => {
+                IrcWeights { adv: 3.3, iid: 1.6, per: 1.0, neg: 0.5, pos: 2.0, ..none }
+            }
+        }
+    }
+
+    fn all(&self) -> [f64; 9] {
+        let w = self;
+        [w.adv, w.iid, w.per, w.neg, w.pos, w.push, w.rec, w.low, w.light]
+    }
 }
 
 impl Default for IrcWeights {
     fn default() -> Self {
-        IrcWeights { adv: 3.3, iid: 1.6, per: 1.0, neg: 0.5, pos: 2.0 }
+        IrcWeights::of(Fidelity::default())
     }
 }
 
@@ -80,15 +167,19 @@ impl IrcConfig {
     /// # Errors
     /// When a value makes no sense.
     pub fn validate(&self) -> Result<(), Error> {
-        if !(0.0..=1.0).contains(&self.perturbed_share) {
-            return Err(Error::Config(format!(
-                "perturbed_share = {}: a share lies between 0 and 1",
-                self.perturbed_share
-            )));
+        let shares = [
+            ("perturbed_share", self.perturbed_share),
+            ("warmup", self.warmup),
+            ("ramp", self.ramp),
+        ];
+        for (key, share) in shares {
+            if !(0.0..=1.0).contains(&share) {
+                let text = format!("{key} = {share}: a share lies between 0 and 1");
+                return Err(Error::Config(text));
+            }
         }
         dpp::Angular::new(self.epsilon)?;
-        let w = &self.loss;
-        let weights = [w.adv, w.iid, w.per, w.neg, w.pos];
+        let weights = self.loss.all();
         if !weights.iter().all(|w| w.is_finite()) || weights.iter().all(|w| *w == 0.0) {
             return Err(Error::Config(
                 "the weights under loss must be finite numbers, and not all 0".into(),

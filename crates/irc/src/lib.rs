@@ -2,9 +2,10 @@
 //! losses that train them.
 //!
 //! Formulas and names are those of method.md §6, with the corrections of §8
-//! unless the run asks for published fidelity.
+//! and the recipe of §9 unless the run asks for published fidelity.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod condition;
 mod config;
 mod decoder;
 mod error;
@@ -12,14 +13,16 @@ mod generator;
 mod imagenet;
 mod layers;
 pub mod losses;
+mod painted;
 mod patch;
 mod perturb;
 mod protector;
 mod reconstructor;
 mod stage;
+mod views;
 mod xception;
 
-pub use config::{BatchStatistics, IrcConfig, IrcWeights};
+pub use config::{BatchStatistics, IrcConfig, IrcWeights, Perturbation};
 pub use decoder::Decoder;
 pub use error::Error;
 pub use generator::Generator;

@@ -10,6 +10,9 @@ const ALIKE: f64 = 0.3;
 /// Weight with which the discriminator wants D(Y) to look like D(Xt).
 const REPEAT: f64 = 1.1;
 
+/// Cells along one side of the grid on which colour and light are kept.
+const GRID: i64 = 8;
+
 /// Cosines of the rows of two batches [B, D] → `[B]`.
 pub(crate) fn cosines(a: &Tensor, b: &Tensor) -> Tensor {
     Tensor::cosine_similarity(&widened(a), &widened(b), 1, 1e-8)
@@ -61,9 +64,41 @@ pub fn perceptual(a: &[Tensor], b: &[Tensor]) -> Tensor {
     average(a.iter().zip(b).map(|(a, b)| mean(&(a - b).square())).collect())
 }
 
-/// −mean cos(E(Y), E(Xs)).
-pub fn positive(e_y: &Tensor, e_s: &Tensor) -> Tensor {
-    -mean(&cosines(e_y, e_s))
+/// −cos of E(Y) and the identity that each face was given, mean over the batch; a pair counts
+/// `shares` of it.
+///
+/// # Shapes
+/// `e_y`, `wanted` [B, D], `shares` `[B]`.
+pub fn pull(e_y: &Tensor, wanted: &Tensor, shares: &Tensor) -> Tensor {
+    -mean(&(cosines(e_y, wanted) * shares))
+}
+
+/// cos⁺ of E(Y) and E(Xt), mean over the batch; a pair counts `shares` of it.
+///
+/// # Shapes
+/// `e_y`, `e_t` [B, D], `shares` `[B]`.
+pub fn push(e_y: &Tensor, e_t: &Tensor, shares: &Tensor) -> Tensor {
+    mean(&(cosines(e_y, e_t).relu() * shares))
+}
+
+/// |Y − X|, mean over pixels and the batch; a pair counts `shares` of it.
+///
+/// # Shapes
+/// `y`, `x` [B, 3, S, S], `shares` `[B]`.
+pub fn reconstruction(y: &Tensor, x: &Tensor, shares: &Tensor) -> Tensor {
+    let off = widened(&(y - x)).abs().mean_dim(&[1i64, 2, 3][..], false, None);
+    mean(&(off * shares))
+}
+
+/// Mean square of what the colours of an 8 × 8 grid differ by; and of what its brightness, the
+/// mean of the channels, does.
+///
+/// # Shapes
+/// `y`, `x` [B, 3, S, S].
+pub fn grid(y: &Tensor, x: &Tensor) -> [Tensor; 2] {
+    let off = widened(&(y - x)).adaptive_avg_pool2d([GRID, GRID]);
+    let light = off.mean_dim(&[1i64][..], false, None);
+    [mean(&off.square()), mean(&light.square())]
 }
 
 /// The pairs of different enough people (cos(E(Xs), E(Xt)) < 0.3) of all ranks. Their number
@@ -126,6 +161,28 @@ mod tests {
         let value = negative(&e_t, &e_t);
         assert!((value - 0.64).abs() < 1e-6, "{value}");
         assert_eq!(negative(&e_s, &e_t), 0.0);
+    }
+
+    #[test]
+    fn what_concerns_no_pair_counts_nothing() {
+        let (a, b) = (rows(&[[1.0, 0.0], [0.6, 0.8]]), rows(&[[1.0, 0.0], [0.0, -1.0]]));
+        let shares = |x: [f32; 2]| Tensor::from_slice(&x);
+        let value = |t: Tensor| t.double_value(&[]);
+        // Cosines 1 and −0.8.
+        assert!((value(pull(&a, &b, &shares([1.0, 0.5]))) + 0.3).abs() < 1e-6);
+        assert!((value(push(&a, &b, &shares([1.0, 1.0]))) - 0.5).abs() < 1e-6);
+        assert_eq!(value(push(&a, &b, &shares([0.0, 1.0]))), 0.0);
+        let x = Tensor::zeros([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+        let y = Tensor::stack(&[x.get(0) + 0.5, x.get(1) - 0.25], 0);
+        assert!((value(reconstruction(&y, &x, &shares([1.0, 0.0]))) - 0.25).abs() < 1e-6);
+        let [low, light] = grid(&y, &x).map(value);
+        assert!((low - 0.15625).abs() < 1e-6 && (light - 0.15625).abs() < 1e-6, "{low} {light}");
+        // What evens out within a cell, or between channels, is not seen by them.
+        let checks = Tensor::from_slice(&[0.5f32, -0.5]).repeat([8]).view([1, 1, 1, 16]);
+        assert_eq!(value(grid(&(&x + checks), &x)[0].shallow_clone()), 0.0);
+        let tint = Tensor::from_slice(&[0.5f32, 0.0, -0.5]).view([1, 3, 1, 1]);
+        let [low, light] = grid(&(&x + tint), &x).map(value);
+        assert!(low > 0.1 && light < 1e-12);
     }
 
     #[test]

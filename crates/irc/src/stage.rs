@@ -1,25 +1,29 @@
 use c10d::torch::range;
-use encoder::{Fidelity, ModelConfig, normalize};
+use encoder::{Fidelity, FrozenEncoder, ModelConfig, normalize};
 use faces::PairBatch;
 use fse::{Extractor, Noise, PerceptualNoise, halves};
 use tch::{Device, Tensor, nn};
-use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, Term, mix};
+use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, mix};
 use weights::Tensors;
 
+use crate::condition::{Condition, Identities};
+use crate::painted::{Painted, Report};
 use crate::reconstructor::{buffers, parameters};
 use crate::{
     BatchStatistics, Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor,
-    losses, perturb,
+    losses, views,
 };
 
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
 const IID: &str = "iid_discriminator";
 
-/// Streams of random numbers: whether and how an identity is perturbed, and
-/// the noise of the painted face.
-const PERTURB: u64 = 1;
+/// Streams of an image's random numbers: the noise of the painted face, and how recognisers get
+/// to see it. (See also `condition`.)
 const PAINTED: u64 = 2;
+const VIEWED: u64 = 5;
+/// What is left of the adversarial loss in the warm-up.
+const WARM_ADVERSARY: f64 = 0.25;
 
 /// Stage II: decoder, generator and both discriminators learn; encoder and
 /// separation layers are frozen.
@@ -28,7 +32,10 @@ pub struct IrcStage {
     extractor: Extractor,
     reconstructor: Reconstructor,
     discriminator: PatchDiscriminator,
-    iid: IidDiscriminator,
+    /// Where its loss counts for something.
+    iid: Option<IidDiscriminator>,
+    /// Recognisers beside the encoder that must not know the target again.
+    judges: Vec<FrozenEncoder>,
     store: nn::VarStore,
     config: IrcConfig,
     fidelity: Fidelity,
@@ -68,13 +75,32 @@ impl IrcStage {
         let store = nn::VarStore::new(device);
         let root = store.root();
         let discriminator = PatchDiscriminator::new(&(&root / DISCRIMINATOR), model);
-        let iid =
-            IidDiscriminator::new(&(&root / IID), model).recomputing(config.recompute_from > 0);
-        if !config.iid_weights.is_empty() {
+        let iid = (config.loss.iid != 0.0).then(|| {
+            IidDiscriminator::new(&(&root / IID), model).recomputing(config.recompute_from > 0)
+        });
+        if iid.is_some() && !config.iid_weights.is_empty() {
             crate::imagenet::load(&store, std::path::Path::new(&config.iid_weights))?;
         }
         let fidelity = model.fidelity;
-        Ok(IrcStage { extractor, reconstructor, discriminator, iid, store, config, fidelity })
+        let judges = Vec::new();
+        Ok(IrcStage {
+            extractor,
+            reconstructor,
+            discriminator,
+            iid,
+            judges,
+            store,
+            config,
+            fidelity,
+        })
+    }
+
+    /// Recognisers beside the encoder, trained otherwise: what deceives one alone is no
+    /// protection. They are no part of the state.
+    #[must_use]
+    pub fn judged_by(mut self, judges: Vec<FrozenEncoder>) -> Self {
+        self.judges = judges;
+        self
     }
 
     /// Runs the frozen half on a batch.
@@ -116,21 +142,6 @@ impl IrcStage {
         Ok(Seen { source, target, z, e, parts, lambdas, perceived })
     }
 
-    /// The identity that the generator is conditioned on.
-    fn condition(&self, seen: &Seen, batch: &PairBatch, info: &StepInfo) -> Result<Tensor, Error> {
-        if self.fidelity == Fidelity::Published {
-            return Ok(seen.z.0.shallow_clone());
-        }
-        let identity = normalize(&seen.z.0);
-        let draw = mix(info.seed, PERTURB) as f64 / u64::MAX as f64;
-        if draw >= self.config.perturbed_share {
-            return Ok(identity);
-        }
-        let mechanism = dpp::Angular::new(self.config.epsilon)?;
-        let seeds = batch.items.iter().map(|item| mix(item.seed, PERTURB));
-        perturb::angular(&identity, &mechanism, seeds)
-    }
-
     /// What Y's perception is, to compare with [`Seen::perceived`]; and E(Y).
     fn perceive(&self, y: &Tensor, noise: &Noise) -> Result<(Vec<Tensor>, Tensor), Error> {
         let separation = self.extractor.separation();
@@ -151,6 +162,103 @@ impl IrcStage {
         Ok((perceived, e))
     }
 
+    /// What is to stay of the target's picture: pixels, colours, light.
+    fn keep(
+        &self,
+        seen: &Seen,
+        condition: &Condition,
+        painted: &mut Painted<'_>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let w = &self.config.loss;
+        let face = &painted.face();
+        if w.rec != 0.0 {
+            let rec = losses::reconstruction(face, &seen.target, &condition.own);
+            painted.learn(report.term("rec", w.rec, rec))?;
+        }
+        if w.low != 0.0 || w.light != 0.0 {
+            let [low, light] = losses::grid(face, &seen.target);
+            let low = report.term("low", w.low, low);
+            painted.learn(low + report.term("light", w.light, light))?;
+        }
+        Ok(())
+    }
+
+    /// Who is to be recognised in the face and who not, and what else the encoder perceives.
+    fn recognise(
+        &self,
+        seen: &Seen,
+        condition: &Condition,
+        different: Option<losses::DifferentPairs>,
+        seeds: impl Fn(u64) -> Vec<u64>,
+        painted: &mut Painted<'_>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let w = &self.config.loss;
+        let face = &painted.face();
+        let view = &match self.config.views {
+            true => views::look(face, &seeds(VIEWED))?,
+            false => face.shallow_clone(),
+        };
+        let mut loss = Tensor::zeros([0i64; 0], (face.kind(), face.device()));
+        let mut e_y = None;
+        if w.per != 0.0 || different.is_some() {
+            let (perceived, e_plain) = self.perceive(face, &Noise::Seeded(seeds(PAINTED)))?;
+            if w.per != 0.0 {
+                let per = losses::perceptual(&perceived, &seen.perceived);
+                loss += report.term("per", w.per, per);
+            }
+            if let Some(different) = different {
+                let neg = different.negative(&e_plain, &seen.z.1)?;
+                loss += report.term("neg", w.neg, neg);
+            }
+            if !self.config.views {
+                e_y = Some(e_plain);
+            }
+        }
+        if w.pos == 0.0 && w.push == 0.0 {
+            return painted.learn(loss);
+        }
+        let e_y = e_y.unwrap_or_else(|| self.extractor.encoder().embed(view));
+        // Own pairs have `rec` to hold them as well.
+        let pulled = 1.0 - &condition.own * 0.5;
+        let pushed = 1.0 - &condition.own;
+        let (pos, push) = (w.pos * condition.risen, w.push * condition.risen);
+        if w.pos != 0.0 {
+            let value = losses::pull(&e_y, &condition.wanted, &pulled);
+            loss += report.term("pos", pos, value);
+        }
+        if w.push != 0.0 {
+            loss += report.term("push", push, losses::push(&e_y, &seen.e.1, &pushed));
+        }
+        painted.learn(loss)?;
+
+        let share = 1.0 / self.judges.len().max(1) as f64;
+        let mut judged = [0.0; 2].map(|zero: f64| Tensor::from(zero));
+        for judge in &self.judges {
+            let (e_s, e_t) =
+                tch::no_grad(|| (judge.embed(&seen.source), judge.embed(&seen.target)));
+            let e_y = judge.embed(view);
+            let own = condition.own.unsqueeze(1).gt(0.5);
+            // A drawn identity is nobody's, so a judge has no face for it.
+            let known = &condition.own * 0.5 + &condition.swapped;
+            let terms = [
+                losses::pull(&e_y, &e_t.where_self(&own, &e_s), &known) * share,
+                losses::push(&e_y, &e_t, &pushed) * share,
+            ];
+            painted.learn(&terms[0] * (0.5 * pos) + &terms[1] * push)?;
+            for (sum, term) in judged.iter_mut().zip(terms) {
+                *sum = &*sum + term.detach();
+            }
+        }
+        if !self.judges.is_empty() {
+            let [pulled, pushed] = judged;
+            report.note("judged_pos", 0.5 * pos, pulled);
+            report.note("judged_push", push, pushed);
+        }
+        Ok(())
+    }
+
     fn group(&self, name: &'static str) -> Group {
         let prefix = format!("{name}.");
         let mine = |(name, _): &(String, Tensor)| name.starts_with(&prefix);
@@ -168,11 +276,10 @@ impl Stage for IrcStage {
 
     fn groups(&self) -> Vec<Group> {
         let parameters = self.reconstructor.trainable();
-        vec![
-            self.group(DISCRIMINATOR),
-            self.group(IID),
-            Group { name: GENERATOR, parameters, betas: (0.9, 0.999) },
-        ]
+        let mut groups = vec![self.group(DISCRIMINATOR)];
+        groups.extend(self.iid.as_ref().map(|_| self.group(IID)));
+        groups.push(Group { name: GENERATOR, parameters, betas: (0.9, 0.999) });
+        groups
     }
 
     fn state(&self) -> Tensors {
@@ -201,20 +308,23 @@ impl Stage for IrcStage {
             BatchStatistics::Frozen => Mode::Eval,
         };
         let seen = self.see(batch)?;
-        let different = losses::DifferentPairs::count(&seen.e.0, &seen.e.1, world)?;
-        let identity = self.condition(&seen, batch, info)?;
-        let seeds = batch.items.iter().map(|item| mix(item.seed, PAINTED)).collect();
-        let noise = Noise::Seeded(seeds);
         let w = &self.config.loss;
+        let identities = Identities { z: &seen.z, e: &seen.e };
+        let (config, fidelity) = (&self.config, self.fidelity);
+        let condition = Condition::new(&identities, batch, info, config, fidelity)?;
+        let different = match w.neg {
+            0.0 => None,
+            _ => Some(losses::DifferentPairs::count(&seen.e.0, &seen.e.1, world)?),
+        };
+        let seeds = |stream| batch.items.iter().map(|item| mix(item.seed, stream)).collect();
         let mut report = Report::default();
 
         let y = optim.record(GENERATOR, || {
             let _range = range(c"paint");
             let (parts, lambdas) = (&seen.parts, &seen.lambdas);
-            self.reconstructor.paint(&identity, &seen.target, parts, lambdas, mode)
+            self.reconstructor.paint(&condition.identity, &seen.target, parts, lambdas, mode)
         })?;
         let fake = y.detach();
-        let e_fake = tch::no_grad(|| self.extractor.encoder().embed(&fake));
 
         optim.minimize(DISCRIMINATOR, || {
             let _range = range(c"losses");
@@ -224,46 +334,42 @@ impl Stage for IrcStage {
         })?;
 
         let mut d_target = None;
-        optim.minimize(IID, || {
-            let _range = range(c"losses");
-            let d_s = self.iid.forward(&seen.source, mode)?;
-            let d_t = self.iid.forward(&seen.target, mode)?;
-            let d_y = self.iid.forward(&fake, mode)?;
-            d_target = Some(d_t.detach());
-            let loss =
-                losses::implicit_identity((&seen.z.0, &d_s), (&seen.z.1, &d_t), (&e_fake, &d_y));
-            Ok(report.total("Loss_IID", loss))
-        })?;
+        if let Some(iid) = &self.iid {
+            let e_fake = tch::no_grad(|| self.extractor.encoder().embed(&fake));
+            optim.minimize(IID, || {
+                let _range = range(c"losses");
+                let d_s = iid.forward(&seen.source, mode)?;
+                let d_t = iid.forward(&seen.target, mode)?;
+                let d_y = iid.forward(&fake, mode)?;
+                d_target = Some(d_t.detach());
+                let (source, target) = ((&seen.z.0, &d_s), (&seen.z.1, &d_t));
+                let loss = losses::implicit_identity(source, target, (&e_fake, &d_y));
+                Ok(report.total("Loss_IID", loss))
+            })?;
+        }
 
         optim.minimize(GENERATOR, || {
             let _range = range(c"losses");
             let mut painted = Painted::new(&y);
             let face = &painted.face();
-            painted.learn(report.term(
-                "adv",
-                w.adv,
-                losses::adversarial(&self.discriminator.forward(face, mode)?),
-            ))?;
-            // What the face is not to resemble: as the discriminator saw it before its update.
-            // The published code embeds it anew.
-            let d_t = match d_target.take() {
-                Some(d_t) if self.fidelity == Fidelity::Corrected => d_t,
-                _ => tch::no_grad(|| self.iid.forward(&seen.target, mode))?,
-            };
-            painted.learn(report.term(
-                "iid",
-                w.iid,
-                losses::implicit_adversarial(&d_t, &self.iid.forward(face, mode)?),
-            ))?;
-            let (perceived, e_y) = self.perceive(face, &noise)?;
-            let per = losses::perceptual(&perceived, &seen.perceived);
-            let neg = different.negative(&e_y, &seen.z.1)?;
-            let pos = losses::positive(&e_y, &seen.e.0);
-            painted.learn(
-                report.term("per", w.per, per)
-                    + report.term("neg", w.neg, neg)
-                    + report.term("pos", w.pos, pos),
-            )?;
+            if w.adv != 0.0 {
+                let warming = condition.risen == 0.0 && self.config.warmup > 0.0;
+                let weight = w.adv * if warming { WARM_ADVERSARY } else { 1.0 };
+                let adv = losses::adversarial(&self.discriminator.forward(face, mode)?);
+                painted.learn(report.term("adv", weight, adv))?;
+            }
+            if let Some(iid) = &self.iid {
+                // What the face is not to resemble: as the discriminator saw it before its
+                // update. The published code embeds it anew.
+                let d_t = match d_target.take() {
+                    Some(d_t) if self.fidelity == Fidelity::Corrected => d_t,
+                    _ => tch::no_grad(|| iid.forward(&seen.target, mode))?,
+                };
+                let loss = losses::implicit_adversarial(&d_t, &iid.forward(face, mode)?);
+                painted.learn(report.term("iid", w.iid, loss))?;
+            }
+            self.keep(&seen, &condition, &mut painted, &mut report)?;
+            self.recognise(&seen, &condition, different, seeds, &mut painted, &mut report)?;
             Ok(report.total("G_loss", painted.loss()))
         })?;
         Ok(report.0)
@@ -305,93 +411,8 @@ impl Stage for IrcStage {
     }
 }
 
-/// A painted face and what its losses pull it to. Each loss goes back to the face as soon as
-/// it is known, so that only one of the graphs behind the face is held at a time.
-struct Painted<'a> {
-    painted: &'a Tensor,
-    face: Tensor,
-    total: Tensor,
-}
-
-impl<'a> Painted<'a> {
-    fn new(painted: &'a Tensor) -> Self {
-        let face = painted.detach().set_requires_grad(true);
-        let total = Tensor::zeros([0i64; 0], (face.kind(), face.device()));
-        Painted { painted, face, total }
-    }
-
-    /// The face, at which the way back ends.
-    fn face(&self) -> Tensor {
-        self.face.shallow_clone()
-    }
-
-    fn learn(&mut self, loss: Tensor) -> Result<(), Error> {
-        self.total += loss.detach();
-        if loss.requires_grad() {
-            c10d::backward(&loss)?;
-        }
-        Ok(())
-    }
-
-    /// The sum of all losses, its gradient that of what painted the face.
-    fn loss(&self) -> Tensor {
-        let pull = self.face.grad();
-        let pull = if pull.defined() { pull } else { self.face.zeros_like() };
-        let surrogate = (self.painted * pull).sum(self.face.kind());
-        &surrogate - surrogate.detach() + &self.total
-    }
-}
-
-/// The losses of a step, noted as they are computed.
-#[derive(Default)]
-struct Report(Losses);
-
-impl Report {
-    /// Notes a term and gives it back weighted. A term that counts for nothing
-    /// is cut off its graph.
-    fn term(&mut self, name: &'static str, weight: f64, value: Tensor) -> Tensor {
-        self.0.terms.push(Term { name, weight, value: value.detach() });
-        if weight == 0.0 { value.detach() * 0.0 } else { value * weight }
-    }
-
-    fn total(&mut self, name: &'static str, value: Tensor) -> Tensor {
-        self.0.totals.push((name, value.detach()));
-        value
-    }
-}
-
 /// First and second half of a batch.
 fn two(t: &Tensor) -> (Tensor, Tensor) {
     let pairs = t.size()[0] / 2;
     (t.narrow(0, 0, pairs), t.narrow(0, pairs, pairs))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::Kind;
-
-    #[test]
-    fn losses_one_by_one_pull_like_their_sum() {
-        tch::manual_seed(9);
-        let random = || Tensor::randn([2, 3], (Kind::Double, Device::Cpu));
-        let (w, x) = (random().set_requires_grad(true), random());
-        let losses = |y: &Tensor| [y.square().sum(None), (y * 3.0).sin().sum(None)];
-        let gradient = |loss: Tensor| Tensor::run_backward(&[loss], &[&w], false, false).remove(0);
-
-        let y = &w * &x;
-        let [a, b] = losses(&y);
-        let sum = a + b;
-        let expected = (sum.double_value(&[]), gradient(sum));
-
-        let y = &w * &x;
-        let mut painted = Painted::new(&y);
-        for i in 0..2 {
-            let [a, b] = losses(&painted.face());
-            painted.learn([a, b][i].shallow_clone()).unwrap();
-        }
-        let loss = painted.loss();
-        assert!((loss.double_value(&[]) - expected.0).abs() < 1e-12);
-        assert!((gradient(loss) - expected.1).abs().max().double_value(&[]) < 1e-12);
-    }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use c10d::World;
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, StatsAccumulator};
-use faces::{PairBatch, PairItem};
+use faces::{PairBatch, PairItem, Relation};
 use fse::Extractor;
 use irc::{IrcConfig, IrcStage};
 use tch::{Device, Kind, Tensor};
@@ -47,7 +47,7 @@ fn stage(config: &ModelConfig, settings: IrcConfig) -> IrcStage {
 #[test]
 fn every_loss_and_gradient_is_that_of_the_definition() {
     let config = ModelConfig { image_size: 256, width_divisor: 16, fidelity: Fidelity::Corrected };
-    let settings = IrcConfig { perturbed_share: 0.0, recompute_from: 32, ..IrcConfig::default() };
+    let settings = IrcConfig { recompute_from: 32, ..IrcConfig::of(Fidelity::Published) };
     let weights = settings.loss.clone();
     let mut stage = stage(&config, settings);
     let mut by_definition = plain::Plain::new(&stage.state(), &config);
@@ -55,7 +55,7 @@ fn every_loss_and_gradient_is_that_of_the_definition() {
         position: k as u64,
         source: k,
         target: 2 + k,
-        same: false,
+        relation: Relation::Different,
         seed: 70 + k as u64,
     };
     let bytes = |seed| ((images(&config, 2, seed) + 1.0) * 127.5).to_kind(Kind::Uint8);
@@ -69,8 +69,15 @@ fn every_loss_and_gradient_is_that_of_the_definition() {
     let world = World::solo();
     let mut optim = Optimizers::new(&world, stage.groups(), 0.0).unwrap();
     optim.begin_step(RATE);
-    let info =
-        StepInfo { epoch: 0, batch: 0, step: 0, seed: 1, log_due: false, preview_due: false };
+    let info = StepInfo {
+        epoch: 0,
+        batch: 0,
+        step: 0,
+        total: 1,
+        seed: 1,
+        log_due: false,
+        preview_due: false,
+    };
     let ours = stage.step(&batch, &mut optim, &info).unwrap();
     let ours: BTreeMap<_, _> =
         ours.terms.into_iter().map(|term| (term.name, term.value)).chain(ours.totals).collect();

@@ -262,7 +262,15 @@ mod tests {
     use crate::Term;
 
     fn step(step: u64) -> StepInfo {
-        StepInfo { epoch: 0, batch: step, step, seed: 0, log_due: true, preview_due: false }
+        StepInfo {
+            epoch: 0,
+            batch: step,
+            step,
+            total: 9,
+            seed: 0,
+            log_due: true,
+            preview_due: false,
+        }
     }
 
     #[test]

@@ -283,7 +283,7 @@ fn train_fse(
     }
     let stats = statistics::load_or_compute(&options.common, &faces, &encoder, setting)?;
     let stage = stages::fse(options, encoder, &stats, setting.device)?;
-    let pairs = data::Pairs::new(&options.common, 0.0, faces, setting)?;
+    let pairs = data::Pairs::new(&options.common, [0.0; 2], faces, setting)?;
     train_stage(plan, options, stage, pairs, setting)
 }
 
@@ -300,7 +300,8 @@ fn train_irc(
         tracing::info!("stage II stands on {}", found.display());
     }
     let stage = stages::irc(options, extractor)?;
-    let pairs = data::Pairs::new(&options.common, options.same_share, faces, setting)?;
+    let pairs =
+        data::Pairs::new(&options.common, [options.same_share, options.own_share], faces, setting)?;
     train_stage(plan, options, stage, pairs, setting)
 }
 

@@ -100,19 +100,19 @@ fn index(root: &Path, setting: &Setting) -> anyhow::Result<Index> {
 pub(crate) struct Pairs(PairLoader);
 
 impl Pairs {
-    /// This rank's share of the pairs.
+    /// This rank's part of the pairs, of which these shares are of one image and of one person.
     ///
     /// # Errors
     ///
     /// Fewer images than ranks, options out of range.
     pub(crate) fn new(
         common: &Common,
-        same_share: f64,
+        shares: [f64; 2],
         faces: Arc<Faces>,
         setting: &Setting,
     ) -> anyhow::Result<Self> {
         let world = &setting.world;
-        let config = common.loader(same_share);
+        let config = common.loader(shares);
         Ok(Self(PairLoader::new(faces, config, world.rank(), world.size())?))
     }
 

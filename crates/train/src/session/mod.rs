@@ -105,6 +105,7 @@ impl<'a> Session<'a> {
         self.buffers = stage.buffers().iter().map(|buffer| buffer.detach().copy()).collect();
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
         Ok(StepInfo {
+            total: self.course.total(),
             epoch,
             batch,
             step,

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Loader) -> anyhow::Result<()> {
     let index = Index::load_or_build(&common.data_root()?, &crate::places::cache_dir(), true)?;
     let faces = DataSet::of(index, None).faces(common)?;
     // Stage I's pairs: no target is the source itself, so that a pair is two images read.
-    let config = common.loader(0.0);
+    let config = common.loader([0.0; 2]);
     let (batch, workers) = (config.batch_size, config.threads());
     let loader = PairLoader::new(Arc::clone(&faces), config, 0, 1)?;
     let mut batches = (0..).flat_map(|epoch| loader.epoch(epoch, 0));

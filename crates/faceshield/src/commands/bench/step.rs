@@ -154,7 +154,7 @@ fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<
         position: k as u64,
         source: 2 * k,
         target: 2 * k + 1,
-        same: false,
+        relation: faces::Relation::Different,
         seed: mix(seed, 2 + k as u64),
     };
     let items: Vec<PairItem> = (0..batch).map(item).collect();
@@ -174,10 +174,13 @@ fn measure<S: Stage<Batch = PairBatch>>(
     let mut optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
     let mut parts = BTreeMap::from([("build", started.elapsed().as_secs_f64())]);
     let mut step = |step: u64| -> anyhow::Result<f64> {
+        let step = step + 1;
         let info = StepInfo {
             epoch: 0,
             batch: step,
             step,
+            // Past every warm-up: all terms at their weights.
+            total: 1,
             seed: mix(engine.seed, step),
             log_due: false,
             preview_due: false,
