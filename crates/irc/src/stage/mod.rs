@@ -1,3 +1,7 @@
+//! Stage II: a step of it, and what the engine asks.
+
+mod pulls;
+
 use c10d::torch::range;
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, normalize};
 use faces::PairBatch;
@@ -11,17 +15,13 @@ use crate::painted::{Painted, Report};
 use crate::reconstructor::{buffers, parameters};
 use crate::{
     BatchStatistics, Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor,
-    losses, views,
+    losses,
 };
 
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
 const IID: &str = "iid_discriminator";
 
-/// Streams of an image's random numbers: the noise of the painted face, and how recognisers get
-/// to see it. (See also `condition`.)
-const PAINTED: u64 = 2;
-const VIEWED: u64 = 5;
 /// What is left of the adversarial loss in the warm-up.
 const WARM_ADVERSARY: f64 = 0.25;
 
@@ -142,123 +142,6 @@ impl IrcStage {
         Ok(Seen { source, target, z, e, parts, lambdas, perceived })
     }
 
-    /// What Y's perception is, to compare with [`Seen::perceived`]; and E(Y).
-    fn perceive(&self, y: &Tensor, noise: &Noise) -> Result<(Vec<Tensor>, Tensor), Error> {
-        let separation = self.extractor.separation();
-        let features = self.extractor.features(y);
-        let e = self.extractor.identity(&features);
-        let lambdas = separation.lambdas(&features);
-        let mut perceived = match self.fidelity {
-            Fidelity::Corrected => separation.perceived(&features, &lambdas),
-            // The published code mixes Y's *normalised* features with the mean
-            // of its raw ones.
-            Fidelity::Published => {
-                let normalised = separation.readouts(&features);
-                let kind = PerceptualNoise::BatchMean(&features);
-                separation.perceptual_parts(&normalised, &lambdas, noise, &kind)?
-            }
-        };
-        perceived[0] = y.shallow_clone();
-        Ok((perceived, e))
-    }
-
-    /// What is to stay of the target's picture: pixels, colours, light.
-    fn keep(
-        &self,
-        seen: &Seen,
-        condition: &Condition,
-        painted: &mut Painted<'_>,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let w = &self.config.loss;
-        let face = &painted.face();
-        if w.rec != 0.0 {
-            let rec = losses::reconstruction(face, &seen.target, &condition.own);
-            painted.learn(report.term("rec", w.rec, rec))?;
-        }
-        if w.low != 0.0 || w.light != 0.0 {
-            let [low, light] = losses::grid(face, &seen.target);
-            let low = report.term("low", w.low, low);
-            painted.learn(low + report.term("light", w.light, light))?;
-        }
-        Ok(())
-    }
-
-    /// Who is to be recognised in the face and who not, and what else the encoder perceives.
-    fn recognise(
-        &self,
-        seen: &Seen,
-        condition: &Condition,
-        different: Option<losses::DifferentPairs>,
-        seeds: impl Fn(u64) -> Vec<u64>,
-        painted: &mut Painted<'_>,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let w = &self.config.loss;
-        let face = &painted.face();
-        let view = &match self.config.views {
-            true => views::look(face, &seeds(VIEWED))?,
-            false => face.shallow_clone(),
-        };
-        let mut loss = Tensor::zeros([0i64; 0], (face.kind(), face.device()));
-        let mut e_y = None;
-        if w.per != 0.0 || different.is_some() {
-            let (perceived, e_plain) = self.perceive(face, &Noise::Seeded(seeds(PAINTED)))?;
-            if w.per != 0.0 {
-                let per = losses::perceptual(&perceived, &seen.perceived);
-                loss += report.term("per", w.per, per);
-            }
-            if let Some(different) = different {
-                let neg = different.negative(&e_plain, &seen.z.1)?;
-                loss += report.term("neg", w.neg, neg);
-            }
-            if !self.config.views {
-                e_y = Some(e_plain);
-            }
-        }
-        if w.pos == 0.0 && w.push == 0.0 {
-            return painted.learn(loss);
-        }
-        let e_y = e_y.unwrap_or_else(|| self.extractor.encoder().embed(view));
-        // Own pairs have `rec` to hold them as well.
-        let pulled = 1.0 - &condition.own * 0.5;
-        let pushed = 1.0 - &condition.own;
-        let (pos, push) = (w.pos * condition.risen, w.push * condition.risen);
-        if w.pos != 0.0 {
-            let value = losses::pull(&e_y, &condition.wanted, &pulled);
-            loss += report.term("pos", pos, value);
-        }
-        if w.push != 0.0 {
-            loss += report.term("push", push, losses::push(&e_y, &seen.e.1, &pushed));
-        }
-        painted.learn(loss)?;
-
-        let share = 1.0 / self.judges.len().max(1) as f64;
-        let mut judged = [0.0; 2].map(|zero: f64| Tensor::from(zero));
-        for judge in &self.judges {
-            let (e_s, e_t) =
-                tch::no_grad(|| (judge.embed(&seen.source), judge.embed(&seen.target)));
-            let e_y = judge.embed(view);
-            let own = condition.own.unsqueeze(1).gt(0.5);
-            // A drawn identity is nobody's, so a judge has no face for it.
-            let known = &condition.own * 0.5 + &condition.swapped;
-            let terms = [
-                losses::pull(&e_y, &e_t.where_self(&own, &e_s), &known) * share,
-                losses::push(&e_y, &e_t, &pushed) * share,
-            ];
-            painted.learn(&terms[0] * (0.5 * pos) + &terms[1] * push)?;
-            for (sum, term) in judged.iter_mut().zip(terms) {
-                *sum = &*sum + term.detach();
-            }
-        }
-        if !self.judges.is_empty() {
-            let [pulled, pushed] = judged;
-            report.note("judged_pos", 0.5 * pos, pulled);
-            report.note("judged_push", push, pushed);
-        }
-        Ok(())
-    }
-
     fn group(&self, name: &'static str) -> Group {
         let prefix = format!("{name}.");
         let mine = |(name, _): &(String, Tensor)| name.starts_with(&prefix);
@@ -316,7 +199,6 @@ impl Stage for IrcStage {
             0.0 => None,
             _ => Some(losses::DifferentPairs::count(&seen.e.0, &seen.e.1, world)?),
         };
-        let seeds = |stream| batch.items.iter().map(|item| mix(item.seed, stream)).collect();
         let mut report = Report::default();
 
         let y = optim.record(GENERATOR, || {
@@ -369,7 +251,7 @@ impl Stage for IrcStage {
                 painted.learn(report.term("iid", w.iid, loss))?;
             }
             self.keep(&seen, &condition, &mut painted, &mut report)?;
-            self.recognise(&seen, &condition, different, seeds, &mut painted, &mut report)?;
+            self.recognise(&seen, &condition, different, batch, &mut painted, &mut report)?;
             Ok(report.total("G_loss", painted.loss()))
         })?;
         Ok(report.0)
