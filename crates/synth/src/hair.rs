@@ -1,0 +1,157 @@
+//! Hair: where it ends on the head, and the shell it forms.
+
+use crate::identity::Identity;
+use crate::math::{V3, hill, lerp, minus, scale, step, unit};
+use crate::mesh::{Mesh, Vertex};
+use crate::noise::value;
+use crate::random::{piece, scramble};
+use crate::skull::{Bearing, Skull};
+use crate::view::View;
+
+const DEGREES: f32 = 180.0 / std::f32::consts::PI;
+
+/// How hair lies on a head.
+pub(crate) struct Hairline {
+    front: f32,
+    recession: f32,
+    fringe: f32,
+    /// Where the parting is; degrees.
+    parting: f32,
+    /// How long the hair at the sides and the back falls: 0 not below the ears, 1 to the shoulders.
+    pub(crate) fall: f32,
+    /// Thickness of the hair on the skull, as a share of the largest.
+    pub(crate) thickness: f32,
+    curl: f32,
+    grain: u64,
+}
+
+impl Hairline {
+    pub(crate) fn new(p: &Identity) -> Hairline {
+        let bald = p.hairline > 0.85;
+        let cropped = step(-0.1, -0.7, p.hair_length);
+        Hairline {
+            front: if bald { 1.2 } else { 3.45 - 0.5 * p.hairline },
+            recession: if bald { 0.0 } else { 0.9 * p.recession.max(0.0) },
+            fringe: if bald { 0.0 } else { 1.45 * p.fringe.max(0.0) },
+            parting: 42.0 * p.parting,
+            fall: ((p.hair_length - 0.1) / 0.9).max(0.0),
+            thickness: (0.62 + 0.38 * p.hair_volume) * (1.0 - 0.75 * cropped),
+            curl: p.hair_curl.max(0.0),
+            grain: p.grain(),
+        }
+    }
+
+    /// The ring down to which hair grows in a direction (radians).
+    pub(crate) fn end(&self, angle: f32) -> f32 {
+        let degrees = angle * DEGREES;
+        let side = degrees.abs();
+        let corner = (side - 36.0) / 22.0;
+        let apart = (degrees - self.parting) / 30.0;
+        let front = self.front - self.recession * hill(corner * corner)
+            + self.fringe * (1.0 - 0.75 * hill(apart * apart)) * step(66.0, 48.0, side);
+        let temple = lerp(front, 5.4, step(44.0, 66.0, side));
+        let sideburn = lerp(temple, 6.9, step(66.0, 78.0, side));
+        lerp(sideburn, 9.2, step(88.0, 120.0, side))
+    }
+
+    /// The ragged ends of the strands: the row, as a share of all, where column `u` ends.
+    fn ends(&self, columns: usize) -> Vec<f32> {
+        let ragged = 0.05 + 0.05 * self.fringe.min(1.0) + 0.03 * self.curl;
+        (0..columns * 6)
+            .map(|i| {
+                let bits = scramble(self.grain ^ i as u64);
+                1.0 - ragged * piece(bits, 0) * (0.35 + 0.65 * piece(bits, 1))
+            })
+            .collect()
+    }
+}
+
+/// What the rasteriser leaves out of a shell: strands are not equally long.
+pub(crate) struct Strands {
+    ends: Vec<f32>,
+    rows: f32,
+}
+
+impl Strands {
+    pub(crate) fn keep(&self, u: f32, v: f32) -> bool {
+        let strand = ((u * 6.0) as usize).min(self.ends.len() - 1);
+        v <= self.rows * self.ends[strand]
+    }
+}
+
+/// Builds the shell.
+pub(crate) fn build(
+    mesh: &mut Mesh,
+    skull: &Skull,
+    line: &Hairline,
+    view: &View,
+    detail: f32,
+) -> Strands {
+    let (rows, half) = ((36.0 * detail) as usize, (48.0 * detail) as i32);
+    let columns = 2 * half as usize + 1;
+    mesh.clear(rows, columns);
+    mesh.vertices.resize(rows * columns, Vertex::default());
+    let lowest = lerp(-0.35, -1.75, line.fall.min(1.0));
+    for c in 0..columns {
+        let t = (c as i32 - half) as f32 / half as f32;
+        // Half a turn to either side, denser in front.
+        let bearing = Bearing::new(std::f32::consts::PI * (0.7 * t + 0.3 * t * t * t));
+        let degrees = bearing.angle * DEGREES;
+        let end = line.end(bearing.angle);
+        let falls = if line.fall > 0.0 { step(50.0, 68.0, degrees.abs()) } else { 0.0 };
+        for r in 0..rows {
+            let s = r as f32 / (rows - 1) as f32;
+            let close = strand(skull, line, bearing, s * end, s);
+            let place = if falls > 0.0 {
+                let hanging = hanging(skull, line, bearing, s, lowest);
+                [0, 1, 2].map(|axis| lerp(close[axis], hanging[axis], falls))
+            } else {
+                close
+            };
+            mesh.vertices[r * columns + c] = Vertex {
+                place: view.head.place(place),
+                chart: [bearing.angle, s * (1.0 + falls)],
+                open: 1.0 - 0.45 * falls * step(0.5, 1.0, s),
+                extra: degrees,
+                ..Vertex::default()
+            };
+        }
+    }
+    mesh.finish(view, true);
+    Strands { ends: line.ends(columns), rows: (rows - 1) as f32 }
+}
+
+/// A point of hair that lies on the skull at ring `k`, the share `s` of its length from the crown.
+fn strand(skull: &Skull, line: &Hairline, bearing: Bearing, k: f32, s: f32) -> V3 {
+    let place = skull.ring(k).at(bearing);
+    let degrees = bearing.angle * DEGREES;
+    let front = step(75.0, 45.0, degrees.abs());
+    // Full on top, flat where it ends in front; a fringe stands off the forehead.
+    let tip = lerp(0.55, 0.12 + 0.25 * line.fringe.min(1.0), front);
+    let full = lerp(1.0, tip, step(0.45, 1.0, s));
+    let groove = (degrees - line.parting) / 9.0;
+    let groove = 0.4 * hill(groove * groove) * step(0.05, 0.3, s) * front;
+    let wave = line.curl * (value(bearing.angle * 5.0, k * 2.2, line.grain) - 0.5);
+    let thickness = 0.02 + 0.2 * line.thickness * full * (1.0 - groove) + 0.09 * wave * full;
+    lifted(place, thickness.max(0.015))
+}
+
+/// A point of long hair: on the skull down to the ears, then straight down.
+fn hanging(skull: &Skull, line: &Hairline, bearing: Bearing, s: f32, lowest: f32) -> V3 {
+    const EARS: f32 = 6.3;
+    const SHARE: f32 = 0.5;
+    if s < SHARE {
+        return strand(skull, line, bearing, s / SHARE * EARS, 0.5 * s / SHARE);
+    }
+    let from = strand(skull, line, bearing, EARS, 0.5);
+    let down = (s - SHARE) / (1.0 - SHARE);
+    let wave = line.curl * 0.22 * (value(bearing.angle * 4.0, down * 4.0, line.grain) - 0.5);
+    let spread = 1.0 + 0.05 * down * line.thickness - 0.12 * down * down + wave;
+    [from[0] * spread, lerp(from[1], lowest, down), from[2] * (1.0 + wave) - 0.1 * down]
+}
+
+fn lifted(place: V3, thickness: f32) -> V3 {
+    let out = unit(minus(place, [0.0, 0.1, -0.1]));
+    let off = scale(out, thickness);
+    [place[0] + off[0], place[1] + off[1], place[2] + off[2]]
+}
