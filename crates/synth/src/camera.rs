@@ -8,17 +8,19 @@ use crate::scene::Scene;
 
 /// How far the meters correct what they see, in the logarithm: real ones do not go all the way.
 const EXPOSURE_CORRECTED: f32 = 0.8;
-const BALANCE_CORRECTED: f32 = 0.4;
+const BALANCE_CORRECTED: f32 = 0.25;
 
-/// Entries of the table of the curve, over the square root of light from 0 to [`BRIGHTEST`].
-const TABLE: usize = 2048;
-const BRIGHTEST: f32 = 1.6;
+/// The curve's table has 256 entries for each doubling of light between these: a number's bits
+/// are its index.
+const DARKEST: f32 = 1.0 / 4096.0;
+const BRIGHTEST: f32 = 1.75;
+const SHIFT: u32 = 15;
 
 /// Turns light into a picture. `light` is blurred in place; `spare` is of any size.
 pub(crate) fn develop(light: &mut [V3], spare: &mut Vec<V3>, size: u32, scene: &Scene) -> RgbImage {
     let side = size as usize;
     blur(light, spare, side, scene.blur * size as f32 / 256.0);
-    let gains = gains(light, scene);
+    let gains = gains(light, side, scene);
     let curve = curve(scene);
     let mut pixels = Vec::with_capacity(light.len() * 3);
     let mut state =
@@ -34,11 +36,8 @@ pub(crate) fn develop(light: &mut [V3], spare: &mut Vec<V3>, size: u32, scene: &
             let bits = scramble(state);
             let shared = piece(bits, 3) - 0.5;
             for c in 0..3 {
-                let value = (pixel[c] * gains[c] * fall).clamp(0.0, BRIGHTEST);
-                let place = (value * (1.0 / BRIGHTEST)).sqrt() * (TABLE - 1) as f32;
-                let index = place as usize;
-                let (a, b) = (curve[index], curve[index + 1]);
-                let level = a + (b - a) * (place - index as f32);
+                let value = (pixel[c] * gains[c] * fall).clamp(DARKEST, BRIGHTEST);
+                let level = curve[((value.to_bits() - DARKEST.to_bits()) >> SHIFT) as usize];
                 let grain = noise * (piece(bits, c as u32) - 0.5 + shared);
                 pixels.push((level + grain + 0.5).clamp(0.0, 255.0) as u8);
             }
@@ -48,28 +47,32 @@ pub(crate) fn develop(light: &mut [V3], spare: &mut Vec<V3>, size: u32, scene: &
 }
 
 /// Gains of the channels: towards the exposure and the grey that the camera's meters aim at.
-fn gains(light: &[V3], scene: &Scene) -> V3 {
+fn gains(light: &[V3], side: usize, scene: &Scene) -> V3 {
     let mut sums = [0.0f64; 3];
-    for pixel in light {
+    // Every fourth pixel is enough.
+    let metered = || light.chunks(side).step_by(2).flat_map(|row| row.iter().step_by(2));
+    for pixel in metered() {
         for c in 0..3 {
             // Much as levels will be: brightness as it is seen.
             sums[c] += f64::from(pixel[c].clamp(0.0, 2.0).sqrt());
         }
     }
-    let means = sums.map(|sum| (sum / light.len() as f64) as f32 + 1e-4);
+    let count = metered().count() as f64;
+    let means = sums.map(|sum| (sum / count) as f32 + 1e-4);
     let grey = (means[0] + means[1] + means[2]) / 3.0;
     let exposure = libm::powf(scene.exposure / grey, 2.0 * EXPOSURE_CORRECTED);
-    let tints = [scene.tint_red, -0.5 * (scene.tint_red + scene.tint_blue), scene.tint_blue];
+    let tints = [scene.tint_red, -0.25 * (scene.tint_red + scene.tint_blue), scene.tint_blue];
     [0, 1, 2].map(|c| {
         exposure * libm::powf(grey / means[c], 2.0 * BALANCE_CORRECTED) * libm::expf(tints[c])
     })
 }
 
-/// Levels (0 to 255) by the square root of light: sRGB, contrast, soft highlights and shadows.
+/// Levels (0 to 255) by the bits of light: sRGB, contrast, soft highlights and shadows.
 fn curve(scene: &Scene) -> Vec<f32> {
-    let level = |i: usize| {
-        let root = i as f32 / (TABLE - 1) as f32;
-        let level = encode(root * root * BRIGHTEST);
+    let first = DARKEST.to_bits() >> SHIFT;
+    let level = |i: u32| {
+        // The middle of what shares the index.
+        let level = encode(f32::from_bits(i << SHIFT | 1 << (SHIFT - 1)));
         let level = 0.45 + (level - 0.45) * scene.contrast;
         let (knee, room) = (0.8, 0.2);
         let level = if level > knee {
@@ -81,7 +84,7 @@ fn curve(scene: &Scene) -> Vec<f32> {
         };
         255.0 * level
     };
-    (0..=TABLE).map(level).collect()
+    (first..=BRIGHTEST.to_bits() >> SHIFT).map(level).collect()
 }
 
 /// Gaussian blur of five taps; `sigma` in pixels.

@@ -28,7 +28,6 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Which pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How many people.
     pub people: u32,

@@ -44,7 +44,7 @@ impl Glasses {
         };
         let (top, bottom) = (corner(centre[1] + 0.3), corner(centre[1] - 0.3));
         let rows = (top[0].min(top[1]), bottom[0].max(bottom[1]));
-        let thick = lerp(0.013, 0.036, scene.glasses_thick);
+        let thick = lerp(0.012, 0.03, scene.glasses_thick);
         let colour =
             hsv(0.07, 0.5 * (1.0 - scene.glasses_light), lerp(0.08, 0.6, scene.glasses_light));
         let pixel = 1.0 / view.pixels();

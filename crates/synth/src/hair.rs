@@ -32,7 +32,7 @@ impl Hairline {
         Hairline {
             front: if bald { 1.2 } else { 3.45 - 0.5 * p.hairline },
             recession: if bald { 0.0 } else { 0.9 * p.recession.max(0.0) },
-            fringe: if bald { 0.0 } else { 1.45 * p.fringe.max(0.0) },
+            fringe: if bald { 0.0 } else { 1.2 * p.fringe.max(0.0) },
             parting: 42.0 * p.parting,
             fall: ((p.hair_length - 0.1) / 0.9).max(0.0),
             thickness: (0.62 + 0.38 * p.hair_volume) * (1.0 - 0.75 * cropped),
@@ -54,29 +54,43 @@ impl Hairline {
         lerp(sideburn, 9.2, step(88.0, 120.0, side))
     }
 
-    /// The ragged ends of the strands: the row, as a share of all, where column `u` ends.
-    fn ends(&self, columns: usize) -> Vec<f32> {
+    /// The ring down to which hair grows on both sides of a direction: beyond it lies the border,
+    /// where hair is close to the skin.
+    fn border(&self, angle: f32) -> f32 {
+        const BESIDE: f32 = 0.17;
+        self.end(angle).min(self.end(angle - BESIDE)).min(self.end(angle + BESIDE))
+    }
+
+    /// The ragged ends of the strands, six a column.
+    fn strands(&self, rows: usize, columns: usize) -> Strands {
         let ragged = 0.05 + 0.05 * self.fringe.min(1.0) + 0.03 * self.curl;
-        (0..columns * 6)
-            .map(|i| {
-                let bits = scramble(self.grain ^ i as u64);
-                1.0 - ragged * piece(bits, 0) * (0.35 + 0.65 * piece(bits, 1))
-            })
-            .collect()
+        let all = ((rows - 1) << 16) as f32;
+        let ends = (0..columns * 6).map(|i| {
+            let bits = scramble(self.grain ^ i as u64);
+            (all * (1.0 - ragged * piece(bits, 0) * (0.35 + 0.65 * piece(bits, 1)))) as u32
+        });
+        Strands { ends: ends.collect() }
     }
 }
 
 /// What the rasteriser leaves out of a shell: strands are not equally long.
 pub(crate) struct Strands {
-    ends: Vec<f32>,
-    rows: f32,
+    /// The row (in 65 536ths) where each of six strands a column ends.
+    ends: Vec<u32>,
 }
 
 impl Strands {
-    pub(crate) fn keep(&self, u: f32, v: f32) -> bool {
-        let strand = ((u * 6.0) as usize).min(self.ends.len() - 1);
-        v <= self.rows * self.ends[strand]
+    /// Column and row in 65 536ths.
+    pub(crate) fn keep(&self, u: u32, v: u32) -> bool {
+        self.ends.get((u * 6 >> 16) as usize).is_some_and(|&end| v <= end)
     }
+}
+
+/// What is the same for all hair that grows in one direction from the crown.
+struct Column {
+    bearing: Bearing,
+    degrees: f32,
+    border: f32,
 }
 
 /// Builds the shell.
@@ -98,12 +112,13 @@ pub(crate) fn build(
         let bearing = Bearing::new(std::f32::consts::PI * (0.7 * t + 0.3 * t * t * t));
         let degrees = bearing.angle * DEGREES;
         let end = line.end(bearing.angle);
+        let column = Column { bearing, degrees, border: line.border(bearing.angle) };
         let falls = if line.fall > 0.0 { step(50.0, 68.0, degrees.abs()) } else { 0.0 };
         for r in 0..rows {
             let s = r as f32 / (rows - 1) as f32;
-            let close = strand(skull, line, bearing, s * end, s);
+            let close = strand(skull, line, &column, s * end, s);
             let place = if falls > 0.0 {
-                let hanging = hanging(skull, line, bearing, s, lowest);
+                let hanging = hanging(skull, line, &column, s, lowest);
                 [0, 1, 2].map(|axis| lerp(close[axis], hanging[axis], falls))
             } else {
                 close
@@ -118,13 +133,13 @@ pub(crate) fn build(
         }
     }
     mesh.finish(view, true);
-    Strands { ends: line.ends(columns), rows: (rows - 1) as f32 }
+    line.strands(rows, columns)
 }
 
 /// A point of hair that lies on the skull at ring `k`, the share `s` of its length from the crown.
-fn strand(skull: &Skull, line: &Hairline, bearing: Bearing, k: f32, s: f32) -> V3 {
+fn strand(skull: &Skull, line: &Hairline, column: &Column, k: f32, s: f32) -> V3 {
+    let Column { bearing, degrees, border } = *column;
     let place = skull.ring(k).at(bearing);
-    let degrees = bearing.angle * DEGREES;
     let front = step(75.0, 45.0, degrees.abs());
     // Full on top, flat where it ends in front; a fringe stands off the forehead.
     let tip = lerp(0.55, 0.12 + 0.25 * line.fringe.min(1.0), front);
@@ -133,19 +148,20 @@ fn strand(skull: &Skull, line: &Hairline, bearing: Bearing, k: f32, s: f32) -> V
     let groove = 0.4 * hill(groove * groove) * step(0.05, 0.3, s) * front;
     let wave = line.curl * (value(bearing.angle * 5.0, k * 2.2, line.grain) - 0.5);
     let thickness = 0.02 + 0.2 * line.thickness * full * (1.0 - groove) + 0.09 * wave * full;
-    lifted(place, thickness.max(0.015))
+    let inside = step(-1.1, 0.5, border - k);
+    lifted(place, (thickness * lerp(0.08, 1.0, inside)).max(0.015))
 }
 
 /// A point of long hair: on the skull down to the ears, then straight down.
-fn hanging(skull: &Skull, line: &Hairline, bearing: Bearing, s: f32, lowest: f32) -> V3 {
+fn hanging(skull: &Skull, line: &Hairline, column: &Column, s: f32, lowest: f32) -> V3 {
     const EARS: f32 = 6.3;
     const SHARE: f32 = 0.5;
     if s < SHARE {
-        return strand(skull, line, bearing, s / SHARE * EARS, 0.5 * s / SHARE);
+        return strand(skull, line, column, s / SHARE * EARS, 0.5 * s / SHARE);
     }
-    let from = strand(skull, line, bearing, EARS, 0.5);
+    let from = strand(skull, line, column, EARS, 0.5);
     let down = (s - SHARE) / (1.0 - SHARE);
-    let wave = line.curl * 0.22 * (value(bearing.angle * 4.0, down * 4.0, line.grain) - 0.5);
+    let wave = line.curl * 0.22 * (value(column.bearing.angle * 4.0, down * 4.0, line.grain) - 0.5);
     let spread = 1.0 + 0.05 * down * line.thickness - 0.12 * down * down + wave;
     [from[0] * spread, lerp(from[1], lowest, down), from[2] * (1.0 + wave) - 0.1 * down]
 }

@@ -52,7 +52,7 @@ fn find(skull: &Skull, layout: &Layout, person: &Identity, x: f32, y: f32) -> Sk
 pub(crate) fn rows(detail: f32) -> Vec<f32> {
     let count = |rings: f32, dense: f32| (rings * dense * detail).ceil().max(2.0) as usize;
     let mut rows = Vec::new();
-    for (from, to, dense) in [(0.0, FACE.0, 4.0), (FACE.0, FACE.1, 11.5), (FACE.1, BOTTOM, 5.0)] {
+    for (from, to, dense) in [(0.0, FACE.0, 4.0), (FACE.0, FACE.1, 10.0), (FACE.1, BOTTOM, 5.0)] {
         let n = count(to - from, dense);
         rows.extend((0..n).map(|i| lerp(from, to, i as f32 / n as f32)));
     }
@@ -61,7 +61,7 @@ pub(crate) fn rows(detail: f32) -> Vec<f32> {
 }
 
 fn columns(detail: f32) -> Vec<Bearing> {
-    let half = (46.0 * detail).ceil() as i32;
+    let half = (42.0 * detail).ceil() as i32;
     (-half..=half)
         .map(|i| {
             let t = i as f32 / half as f32;

@@ -77,7 +77,7 @@ impl Light {
                 break;
             }
             let sample = &buffer.samples[sy * buffer.side + sx];
-            if sample.layer == Layer::Backdrop {
+            if sample.layer() == Layer::Backdrop {
                 continue;
             }
             let over = sample.near - (near + self.towards[2] * reach);

@@ -70,6 +70,11 @@ pub(crate) fn floor(x: f32) -> i32 {
     towards_zero - i32::from(x < towards_zero as f32)
 }
 
+/// The least whole number not below `x`, for |x| < 2³¹.
+pub(crate) fn ceiling(x: f32) -> i32 {
+    -floor(-x)
+}
+
 /// `x` less [`floor`] of it: 0 to 1.
 pub(crate) fn fraction(x: f32) -> f32 {
     x - floor(x) as f32

@@ -1,6 +1,6 @@
 //! Surfaces as grids of points.
 
-use crate::math::{V3, cross, minus, scale, unit};
+use crate::math::{V3, cross, minus, unit};
 use crate::view::View;
 
 /// A point of a surface, turned as the scene asks, and what colours depend on.
@@ -68,7 +68,8 @@ impl Mesh {
         }
     }
 
-    /// The surface between vertices, at row `v` and column `u`, fractions included.
+    /// The surface between vertices, at row `v` and column `u`, fractions included; its places
+    /// are left out.
     pub(crate) fn at(&self, u: f32, v: f32) -> Vertex {
         let c = (u as usize).min(self.columns - 2);
         let r = (v as usize).min(self.rows - 2);
@@ -80,7 +81,6 @@ impl Mesh {
         for (corner, weight) in corners.into_iter().zip(weights) {
             let vertex = &self.vertices[corner];
             for axis in 0..3 {
-                sum.place[axis] += weight * vertex.place[axis];
                 sum.normal[axis] += weight * vertex.normal[axis];
             }
             sum.chart[0] += weight * vertex.chart[0];
@@ -88,7 +88,7 @@ impl Mesh {
             sum.open += weight * vertex.open;
             sum.extra += weight * vertex.extra;
         }
-        sum.normal = unit(scale(sum.normal, 1.0));
+        sum.normal = unit(sum.normal);
         sum
     }
 }

@@ -20,7 +20,7 @@ const GREY: V3 = [0.42, 0.41, 0.40];
 impl Palette {
     pub(crate) fn new(p: &Identity) -> Palette {
         // Melanin works on the logarithm of reflectance; more of it shows less red.
-        let (dark, light) = ([0.17f32, 0.088, 0.052], [0.66f32, 0.44, 0.335]);
+        let (dark, light) = ([0.19f32, 0.100, 0.060], [0.66f32, 0.44, 0.335]);
         let t = (p.skin_tone + 1.0) / 2.0;
         let blend = |c: usize| libm::expf(lerp(libm::logf(dark[c]), libm::logf(light[c]), t));
         let yellow = p.undertone;
@@ -39,7 +39,12 @@ impl Palette {
         };
         hair = mix(hair, RED, 0.75 * (p.hair_red - 0.3).max(0.0));
         hair = mix(hair, GREY, 0.9 * step(0.5, 0.95, p.age));
-        let brow = scale(mix(hair, BLACK, 0.45), 0.8);
+        // Brows and beards are darker than the hair, and than the skin under them.
+        let mut brow = scale(mix(hair, BLACK, 0.45), 0.8);
+        let most = 0.28 * skin[1];
+        if brow[1] > most {
+            brow = scale(brow, most / brow[1]);
+        }
 
         let hue = p.iris_hue;
         let (brown, green, blue) = ([0.10, 0.042, 0.014], [0.13, 0.125, 0.045], [0.10, 0.20, 0.34]);

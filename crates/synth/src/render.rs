@@ -133,7 +133,7 @@ impl Renderer {
         let strands = hair::build(&mut self.hair, skull, line, view, detail);
         body::neck(&mut self.neck, person, view, detail);
         body::clothes(&mut self.clothes, scene, view, detail);
-        let all = |_: f32, _: f32| true;
+        let all = |_: u32, _: u32| true;
         self.buffer.clear(self.size as usize);
         self.buffer.draw(&self.head, Layer::Skin, false, all);
         for (right, layer) in [(false, Layer::EarLeft), (true, Layer::EarRight)] {
@@ -162,8 +162,10 @@ impl Renderer {
                 let mut colour = self.pixel(shading, &samples, cx, cy);
                 if let Some(glasses) = glasses {
                     let near = samples.iter().map(|s| s.near).sum::<f32>() / 4.0;
-                    let skin =
-                        matches!(samples[0].layer, Layer::Skin | Layer::EarLeft | Layer::EarRight);
+                    let skin = matches!(
+                        samples[0].layer(),
+                        Layer::Skin | Layer::EarLeft | Layer::EarRight
+                    );
                     colour = glasses.over(colour, cx, cy, near, skin, &shading.view);
                 }
                 light.push(colour);
@@ -175,19 +177,20 @@ impl Renderer {
     /// The light of one pixel: shaded once where its samples see the same surface, else each.
     fn pixel(&self, shading: &Shading<'_>, samples: &[Sample; 4], x: f32, y: f32) -> V3 {
         let first = samples[0];
-        if samples.iter().all(|s| s.layer == first.layer && (s.near - first.near).abs() < 0.12) {
+        if samples.iter().all(|s| s.layer() == first.layer() && (s.near - first.near).abs() < 0.12)
+        {
             let (mut u, mut v, mut near) = (0.0, 0.0, 0.0);
             for sample in samples {
                 let (su, sv) = sample.place();
                 (u, v, near) = (u + su * 0.25, v + sv * 0.25, near + sample.near * 0.25);
             }
-            return self.sample(shading, first.layer, u, v, near, x, y);
+            return self.sample(shading, first.layer(), u, v, near, x, y);
         }
         let mut sum = [0.0; 3];
         for (i, sample) in samples.iter().enumerate() {
             let (sx, sy) = (x - 0.25 + 0.5 * (i % 2) as f32, y - 0.25 + 0.5 * (i / 2) as f32);
             let (u, v) = sample.place();
-            sum = add(sum, self.sample(shading, sample.layer, u, v, sample.near, sx, sy));
+            sum = add(sum, self.sample(shading, sample.layer(), u, v, sample.near, sx, sy));
         }
         scale(sum, 0.25)
     }

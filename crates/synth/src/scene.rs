@@ -50,13 +50,13 @@ factors! {
         /// Background's first hue, in turns.
         back_hue: 0.0 to 1.0,
         /// Its saturation.
-        back_saturation: 0.0 to 0.55,
+        back_saturation: 0.0 to 0.5,
         /// Its brightness.
         back_value: 0.1 to 1.0,
         /// Background's second hue, in turns.
         back_hue2: 0.0 to 1.0,
         /// Its saturation.
-        back_saturation2: 0.0 to 0.55,
+        back_saturation2: 0.0 to 0.5,
         /// Its brightness.
         back_value2: 0.1 to 1.0,
         /// Pattern's repeats in the picture.
@@ -84,19 +84,19 @@ factors! {
         /// From black to light frames.
         glasses_light: 0.0 to 1.0,
         /// Picture's mean brightness, sRGB 0 to 1, that the camera's meter aims at.
-        exposure: 0.3 to 0.58,
+        exposure: 0.37 to 0.6,
         /// Error of the camera's white balance: more red (logarithm of the gain).
-        tint_red: -0.2 to 0.2,
+        tint_red: -0.12 to 0.22,
         /// Error of the camera's white balance: more blue (logarithm of the gain).
-        tint_blue: -0.2 to 0.2,
+        tint_blue: -0.2 to 0.16,
         /// Contrast of the camera's curve.
-        contrast: 0.8 to 1.25,
+        contrast: 0.9 to 1.3,
         /// Darker corners.
         vignette: 0.0 to 0.35,
         /// Standard deviation of the blur, in 256ths of the picture's side.
-        blur: 0.15 to 0.8,
+        blur: 0.15 to 0.75,
         /// Standard deviation of the sensor's noise, sRGB levels of 0 to 255.
-        noise: 0.5 to 6.0,
+        noise: 0.5 to 5.0,
         /// Which noise.
         noise_pattern: 0.0 to 1.0,
     }

@@ -89,17 +89,17 @@ impl Skin<'_> {
     }
 
     fn freckles(&self, colour: V3, x: f32, y: f32) -> V3 {
-        const CELLS: f32 = 17.0;
+        const CELLS: f32 = 21.0;
         let strength = (self.person.freckles - 0.3) / 0.7;
-        let where_ = hill2(x, y + 0.27, 0.7, 0.4);
+        let around = hill2(x, y + 0.27, 0.7, 0.4);
         let (cx, cy) = (x * CELLS, y * CELLS);
         let bits = cell(floor(cx), floor(cy), self.grain);
-        if piece(bits, 0) > strength * where_ * 1.8 {
+        if piece(bits, 0) > (0.15 + 0.5 * strength) * around {
             return colour;
         }
         let (dx, dy) =
-            (fraction(cx) - 0.3 - 0.4 * piece(bits, 1), fraction(cy) - 0.3 - 0.4 * piece(bits, 2));
-        let spot = step(0.34, 0.08, (dx * dx + dy * dy).sqrt());
+            (fraction(cx) - 0.2 - 0.6 * piece(bits, 1), fraction(cy) - 0.2 - 0.6 * piece(bits, 2));
+        let spot = step(0.08 + 0.22 * piece(bits, 3), 0.03, (dx * dx + dy * dy).sqrt());
         mix(colour, times(colour, [0.62, 0.46, 0.36]), spot * (0.45 + 0.45 * piece(bits, 3)))
     }
 

@@ -9,7 +9,7 @@ use synth::{Identity, Renderer, Scene, landmarks, render};
 
 /// SHA-256 of the pixels of twelve pictures of 48 pixels, as far as they are written here. A
 /// change of the renderer changes it: raise `VERSION` in `dataset.rs` with it.
-const PINNED: &str = "ac5287cdf851564e";
+const PINNED: &str = "745608d635154ecb";
 
 fn hash(pictures: impl IntoIterator<Item = RgbImage>) -> String {
     let mut hash = Sha256::new();
@@ -39,8 +39,8 @@ fn apart(a: &RgbImage, b: &RgbImage) -> f64 {
     (pairs.map(square).sum::<f64>() / a.as_raw().len() as f64).sqrt()
 }
 
-/// Each factor from one end of its range to the other changes one of a few pictures visibly,
-/// and each can be seen in the picture without noise.
+/// Each factor from one end of its range to the other changes one of ten pictures, by more than a
+/// level over the whole picture.
 #[test]
 fn every_factor_shows() {
     const SIZE: u32 = 128;
@@ -56,21 +56,22 @@ fn every_factor_shows() {
         })
         .collect();
     let mut check = |name: &str, range: (f32, f32), identity: bool| {
-        let largest = bases.iter().map(|(person, scene)| {
-            // Hues and angles come round to where they began: the middle counts as well.
-            let [a, b, c] = [range.0, range.1, (range.0 + range.1) / 2.0].map(|value| {
-                let (mut person, mut scene) = (*person, *scene);
-                if name == "noise_pattern" {
-                    scene.noise = 4.0;
-                }
-                let factor = if identity { person.get_mut(name) } else { scene.get_mut(name) };
-                *factor.unwrap() = value;
-                renderer.render(&person, &scene)
-            });
-            apart(&a, &b).max(apart(&a, &c))
+        let mut draw = |base: &(Identity, Scene), value: f32| {
+            let (mut person, mut scene) = *base;
+            if name == "noise_pattern" {
+                scene.noise = 4.0;
+            }
+            let factor = if identity { person.get_mut(name) } else { scene.get_mut(name) };
+            *factor.unwrap() = value;
+            renderer.render(&person, &scene)
+        };
+        // Hues and angles come round to where they began: the middle counts as well.
+        let middle = (range.0 + range.1) / 2.0;
+        let shows = bases.iter().any(|base| {
+            let first = draw(base, range.0);
+            [range.1, middle].iter().any(|&value| apart(&first, &draw(base, value)) > 1.0)
         });
-        let largest = largest.fold(0.0, f64::max);
-        assert!(largest > 0.7, "{name}: {largest:.2} levels");
+        assert!(shows, "{name}");
     };
     for (&name, &range) in Identity::NAMES.iter().zip(Identity::RANGES) {
         check(name, range, true);
