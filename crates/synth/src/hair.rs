@@ -82,7 +82,7 @@ pub(crate) struct Strands {
 impl Strands {
     /// Column and row in 65 536ths.
     pub(crate) fn keep(&self, u: u32, v: u32) -> bool {
-        self.ends.get((u * 6 >> 16) as usize).is_some_and(|&end| v <= end)
+        self.ends.get(((u * 6) >> 16) as usize).is_some_and(|&end| v <= end)
     }
 }
 

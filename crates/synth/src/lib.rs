@@ -77,8 +77,10 @@ mod raster;
 mod relief;
 mod render;
 mod scene;
+mod shade;
 mod skin;
 mod skull;
+mod surfaces;
 mod view;
 
 pub use error::Error;

@@ -3,7 +3,6 @@
 
 use image::RgbImage;
 use sha2::{Digest, Sha256};
-use synth::dataset::Settings;
 use synth::labels::Label;
 use synth::{Identity, Renderer, Scene, landmarks, render};
 
@@ -121,25 +120,20 @@ fn landmarks_lie_where_aligned_crops_have_them() {
 #[test]
 fn scenes_do_not_depend_on_people() {
     const PEOPLE: u32 = 1000;
-    let settings = Settings { people: PEOPLE, per_person: 3, size: 16, seed: 2, first_person: 0 };
     let standard = |values: Vec<f64>| -> Vec<f64> {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
         values.iter().map(|v| (v - mean) / deviation).collect()
     };
-    let draws: Vec<(Vec<f32>, Vec<f32>)> = (0..PEOPLE * settings.per_person)
-        .map(|i| {
-            let (person, photo) = (i / 3, i % 3);
-            (Identity::draw(2, person).values(), Scene::draw(2, person, photo).values())
-        })
-        .collect();
-    let column = |pick: &dyn Fn(&(Vec<f32>, Vec<f32>)) -> f32| {
-        standard(draws.iter().map(|draw| f64::from(pick(draw))).collect())
+    let photos = || (0..PEOPLE * 3).map(|i| (i / 3, i % 3));
+    let columns = |draws: Vec<Vec<f32>>| -> Vec<Vec<f64>> {
+        let column = |k: usize| draws.iter().map(|draw| f64::from(draw[k])).collect();
+        (0..draws[0].len()).map(|k| standard(column(k))).collect()
     };
-    let people: Vec<_> = (0..Identity::NAMES.len()).map(|k| column(&|d| d.0[k])).collect();
-    let scenes: Vec<_> = (0..Scene::NAMES.len()).map(|k| column(&|d| d.1[k])).collect();
-    let limit = 5.5 / (draws.len() as f64).sqrt();
+    let people = columns(photos().map(|(who, _)| Identity::draw(2, who).values()).collect());
+    let scenes = columns(photos().map(|(who, k)| Scene::draw(2, who, k).values()).collect());
+    let limit = 5.5 / (f64::from(PEOPLE * 3)).sqrt();
     let independent = |a: &[f64], b: &[f64], names: (&str, &str), limit: f64| {
         let r = a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>() / a.len() as f64;
         assert!(r.abs() < limit, "{names:?}: correlation {r:.3}");
