@@ -18,7 +18,7 @@ use crate::{Error, Renderer};
 const FILE: &str = "synth.json";
 
 /// Rises with every change of the pictures that a seed gives.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The largest number of people in a population: names sort by number.
 const POPULATION: u32 = 100_000;
@@ -49,7 +49,7 @@ struct Stamp {
     settings: Settings,
 }
 
-/// What [`write`] did.
+/// What [`write()`] did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The data set's folder.

@@ -32,7 +32,7 @@ impl Stream {
 }
 
 /// 64 well mixed bits from a number (SplitMix64's finaliser; Steele, Lea, Flood 2014).
-pub(crate) fn scramble(number: u64) -> u64 {
+pub(crate) const fn scramble(number: u64) -> u64 {
     let x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
