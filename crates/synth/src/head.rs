@@ -33,7 +33,7 @@ pub(crate) fn landmarks(skull: &Skull, layout: &Layout, person: &Identity) -> [V
 fn find(skull: &Skull, layout: &Layout, person: &Identity, x: f32, y: f32) -> SkinPoint {
     let (mut k, mut angle) = (6.0, 0.0);
     let chart = |k: f32, angle: f32| skin(skull.ring(k).at(Bearing::new(angle)), layout, person);
-    for _ in 0..4 {
+    for _ in 0..3 {
         let (mut low, mut high) = (2.0, 12.0);
         for _ in 0..14 {
             k = (low + high) / 2.0;

@@ -16,6 +16,9 @@ pub(crate) struct Light {
     gloss: f32,
 }
 
+/// How far beyond the shadow's edge light seeps through skin: red furthest.
+const SEEP: V3 = [0.30, 0.13, 0.09];
+
 /// How far along the light the shadow looks for what stands in its way; units of 10 cm.
 const REACH: [f32; 6] = [0.05, 0.1, 0.17, 0.26, 0.38, 0.54];
 
@@ -35,11 +38,9 @@ impl Light {
     pub(crate) fn on(&self, surface: &Surface, normal: V3, open: f32, lit: f32) -> V3 {
         let cosine = dot(normal, self.towards);
         let up = 0.5 + 0.5 * normal[1];
-        // Red light seeps furthest through skin.
-        let seep = [0.30, 0.13, 0.09];
         let mut sum = [0.0; 3];
         for c in 0..3 {
-            let wrap = seep[c] * surface.soft;
+            let wrap = SEEP[c] * surface.soft;
             let direct = ((cosine + wrap) / (1.0 + wrap)).max(0.0);
             let shadow = lit + (1.0 - lit) * 0.35 * wrap;
             let around = (self.ground[c] + (self.sky[c] - self.ground[c]) * up) * open;
@@ -59,6 +60,11 @@ impl Light {
             sum = add(sum, scale(self.main, 0.75 * surface.spark * (0.3 + 0.7 * lit)));
         }
         sum
+    }
+
+    /// Whether the main light matters on a surface: not where it is turned away.
+    pub(crate) fn falls_on(&self, surface: &Surface, normal: V3) -> bool {
+        dot(normal, self.towards) > -SEEP[0] || surface.spark > 0.0
     }
 
     /// The share of the main light that reaches a place of the picture (pixels) of that nearness:
@@ -85,6 +91,9 @@ impl Light {
                 let soft = 0.05 + 0.16 * reach;
                 let t = ((over - 0.012) / soft).clamp(0.0, 1.0);
                 shade = shade.max(t);
+                if shade == 1.0 {
+                    break;
+                }
             }
         }
         1.0 - 0.9 * shade

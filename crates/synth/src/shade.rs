@@ -97,8 +97,13 @@ impl Shading<'_> {
                 Surface { colour, gloss: 0.7, soft: 1.0, ball: None, spark: 0.0 }
             }
         };
-        let lit = self.light.reaching(self.buffer, &self.view, seen.x, seen.y, seen.near);
-        let lit = if matches!(seen.layer, Layer::Hair) { lerp(1.0, lit, 0.6) } else { lit };
+        let mut lit = 1.0;
+        if self.light.falls_on(&surface, normal) {
+            lit = self.light.reaching(self.buffer, &self.view, seen.x, seen.y, seen.near);
+        }
+        if matches!(seen.layer, Layer::Hair) {
+            lit = lerp(1.0, lit, 0.6);
+        }
         self.light.on(&surface, normal, point.open, lit)
     }
 }
