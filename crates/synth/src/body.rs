@@ -2,7 +2,7 @@
 
 use crate::identity::Identity;
 use crate::math::{hill, lerp, step};
-use crate::mesh::{Mesh, Vertex};
+use crate::mesh::Mesh;
 use crate::scene::Scene;
 use crate::skull::{Bearing, Skull};
 use crate::view::View;
@@ -40,19 +40,12 @@ pub(crate) fn ear(
             let back = (depth + 1.0) * 0.155 * size;
             let x = root[0] - 0.04 + away + back * out;
             let place = [side * x, root[1] + 0.1 + y * 0.29 * size, root[2] + 0.07 - back];
-            mesh.vertices.push(Vertex {
-                place: view.head.place(place),
-                chart: [along, y],
-                open: 1.0 - 0.5 * hollow,
-                ..Vertex::default()
-            });
+            mesh.push(view.head.place(place), [along, y], 1.0 - 0.5 * hollow, 0.0);
         }
     }
     if !right {
         // Columns run to the right on a surface seen from outside.
-        for row in mesh.vertices.chunks_mut(columns) {
-            row.reverse();
-        }
+        mesh.reverse_rows();
     }
     mesh.finish(view, false);
 }
@@ -72,12 +65,7 @@ pub(crate) fn neck(mesh: &mut Mesh, person: &Identity, view: &View, detail: f32)
             let place = [radius * sine, y, -0.30 - 0.1 * t + radius * 0.9 * cosine];
             // The head's shadow.
             let open = 0.42 + 0.4 * step(-0.9, -1.7, y);
-            mesh.vertices.push(Vertex {
-                place: view.body.place(place),
-                chart: [angle, y],
-                open,
-                ..Vertex::default()
-            });
+            mesh.push(view.body.place(place), [angle, y], open, 0.0);
         }
     }
     mesh.finish(view, false);
@@ -98,12 +86,8 @@ pub(crate) fn clothes(mesh: &mut Mesh, scene: &Scene, view: &View, detail: f32) 
             let radius = 0.55 + 0.1 * step(0.0, 0.3, t) + 1.5 * step(0.25, 1.0, t);
             let y = collar - open_front - 0.25 * step(0.0, 0.3, t) - 0.75 * t;
             let place = [radius * sine, y, -0.3 + radius * 0.72 * cosine];
-            mesh.vertices.push(Vertex {
-                place: view.body.place(place),
-                chart: [angle * radius, t * 3.0],
-                open: 0.55 + 0.45 * step(0.0, 0.5, t),
-                ..Vertex::default()
-            });
+            let open = 0.55 + 0.45 * step(0.0, 0.5, t);
+            mesh.push(view.body.place(place), [angle * radius, t * 3.0], open, 0.0);
         }
     }
     mesh.finish(view, false);

@@ -2,7 +2,7 @@
 
 use crate::identity::Identity;
 use crate::math::{V3, hill, lerp, minus, scale, step, unit};
-use crate::mesh::{Mesh, Vertex};
+use crate::mesh::Mesh;
 use crate::noise::value;
 use crate::random::{piece, scramble};
 use crate::skull::{Bearing, Skull};
@@ -90,7 +90,25 @@ impl Strands {
 struct Column {
     bearing: Bearing,
     degrees: f32,
+    /// The ring where it ends on the skull, and that where its neighbours do.
+    end: f32,
     border: f32,
+    /// How far it falls instead: 0 or, in long hair at the sides and the back, up to 1.
+    falls: f32,
+}
+
+impl Column {
+    fn new(line: &Hairline, angle: f32) -> Column {
+        let degrees = angle * DEGREES;
+        let falls = if line.fall > 0.0 { step(50.0, 68.0, degrees.abs()) } else { 0.0 };
+        Column {
+            bearing: Bearing::new(angle),
+            degrees,
+            end: line.end(angle),
+            border: line.border(angle),
+            falls,
+        }
+    }
 }
 
 /// Builds the shell.
@@ -102,43 +120,37 @@ pub(crate) fn build(
     detail: f32,
 ) -> Strands {
     let (rows, half) = ((36.0 * detail) as usize, (48.0 * detail) as i32);
-    let columns = 2 * half as usize + 1;
-    mesh.clear(rows, columns);
-    mesh.vertices.resize(rows * columns, Vertex::default());
+    let columns: Vec<Column> = (-half..=half)
+        .map(|c| {
+            let t = c as f32 / half as f32;
+            // Half a turn to either side, denser in front.
+            let angle = std::f32::consts::PI * (0.7 * t + 0.3 * t * t * t);
+            Column::new(line, angle)
+        })
+        .collect();
+    mesh.clear(rows, columns.len());
     let lowest = lerp(-0.35, -1.75, line.fall.min(1.0));
-    for c in 0..columns {
-        let t = (c as i32 - half) as f32 / half as f32;
-        // Half a turn to either side, denser in front.
-        let bearing = Bearing::new(std::f32::consts::PI * (0.7 * t + 0.3 * t * t * t));
-        let degrees = bearing.angle * DEGREES;
-        let end = line.end(bearing.angle);
-        let column = Column { bearing, degrees, border: line.border(bearing.angle) };
-        let falls = if line.fall > 0.0 { step(50.0, 68.0, degrees.abs()) } else { 0.0 };
-        for r in 0..rows {
-            let s = r as f32 / (rows - 1) as f32;
-            let close = strand(skull, line, &column, s * end, s);
-            let place = if falls > 0.0 {
-                let hanging = hanging(skull, line, &column, s, lowest);
-                [0, 1, 2].map(|axis| lerp(close[axis], hanging[axis], falls))
-            } else {
-                close
-            };
-            mesh.vertices[r * columns + c] = Vertex {
-                place: view.head.place(place),
-                chart: [bearing.angle, s * (1.0 + falls)],
-                open: 1.0 - 0.45 * falls * step(0.5, 1.0, s),
-                extra: degrees,
-                ..Vertex::default()
-            };
+    for r in 0..rows {
+        let s = r as f32 / (rows - 1) as f32;
+        for column in &columns {
+            let falls = column.falls;
+            let mut place = strand(skull, line, column, s * column.end, s);
+            if falls > 0.0 {
+                let hanging = hanging(skull, line, column, s, lowest);
+                place = [0, 1, 2].map(|axis| lerp(place[axis], hanging[axis], falls));
+            }
+            let open = 1.0 - 0.45 * falls * step(0.5, 1.0, s);
+            let chart = [column.bearing.angle, s * (1.0 + falls)];
+            mesh.push(view.head.place(place), chart, open, 0.0);
         }
     }
     mesh.finish(view, true);
-    line.strands(rows, columns)
+    line.strands(rows, columns.len())
 }
 
 /// A point of hair that lies on the skull at ring `k`, the share `s` of its length from the crown.
 fn strand(skull: &Skull, line: &Hairline, column: &Column, k: f32, s: f32) -> V3 {
-    let Column { bearing, degrees, border } = *column;
+    let Column { bearing, degrees, border, .. } = *column;
     let place = skull.ring(k).at(bearing);
     let front = step(75.0, 45.0, degrees.abs());
     // Full on top, flat where it ends in front; a fringe stands off the forehead.

@@ -4,7 +4,7 @@ use crate::hair::Hairline;
 use crate::identity::Identity;
 use crate::layout::Layout;
 use crate::math::{V3, lerp, step};
-use crate::mesh::{Mesh, Vertex};
+use crate::mesh::Mesh;
 use crate::relief::{SkinPoint, skin};
 use crate::skull::{BOTTOM, Bearing, Skull};
 use crate::view::View;
@@ -90,13 +90,12 @@ pub(crate) fn build(
             let point = skin(ring.at(bearing), layout, person);
             // Hair shades the skin beside it.
             let shaded = 0.3 * line.thickness * step(end + 0.9, end, k);
-            mesh.vertices.push(Vertex {
-                place: view.head.place(point.place),
-                chart: point.chart,
-                open: point.open * (1.0 - shaded),
-                extra: end - k,
-                ..Vertex::default()
-            });
+            mesh.push(
+                view.head.place(point.place),
+                point.chart,
+                point.open * (1.0 - shaded),
+                end - k,
+            );
         }
     }
     mesh.finish(view, false);

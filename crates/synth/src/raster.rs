@@ -1,7 +1,7 @@
 //! Which surface is seen where: a z-buffer with four samples a pixel.
 
-use crate::math::{ceiling, floor};
-use crate::mesh::{Mesh, Vertex};
+use crate::math::{V3, ceiling, floor};
+use crate::mesh::Mesh;
 
 /// Samples along each side of a pixel.
 pub(crate) const SAMPLES: usize = 2;
@@ -85,7 +85,7 @@ impl Buffer {
         for r in 0..mesh.rows - 1 {
             for c in 0..mesh.columns - 1 {
                 let first = r * mesh.columns + c;
-                let corner = |k: usize| &mesh.vertices[first + k];
+                let corner = |k: usize| mesh.pictures[first + k];
                 let (a, b) = (corner(0), corner(1));
                 let (d, e) = (corner(mesh.columns), corner(mesh.columns + 1));
                 let (u, v) = (c as f32, r as f32);
@@ -100,14 +100,14 @@ impl Buffer {
 
     fn triangle(
         &mut self,
-        corners: [(&Vertex, [f32; 2]); 3],
+        corners: [(V3, [f32; 2]); 3],
         layer: Layer,
         inside: bool,
         last: [i32; 2],
         keep: &impl Fn(u32, u32) -> bool,
     ) {
         let n = SAMPLES as f32;
-        let p = corners.map(|(vertex, _)| [vertex.picture[0] * n, vertex.picture[1] * n]);
+        let p = corners.map(|(point, _)| [point[0] * n, point[1] * n]);
         let ([ax, ay], [bx, by]) =
             ([p[1][0] - p[0][0], p[1][1] - p[0][1]], [p[2][0] - p[0][0], p[2][1] - p[0][1]]);
         let area = ax * by - ay * bx;
@@ -116,7 +116,7 @@ impl Buffer {
         }
         let Some((x0, x1)) = range([p[0][0], p[1][0], p[2][0]], self.side) else { return };
         let Some((y0, y1)) = range([p[0][1], p[1][1], p[2][1]], self.side) else { return };
-        let near = corners.map(|(vertex, _)| vertex.picture[2]);
+        let near = corners.map(|(point, _)| point[2]);
         let [last_u, last_v] = last;
         let [(_, [u0, v0]), (_, [u1, v1]), (_, [u2, v2])] = corners;
         let inverse = 1.0 / area;
