@@ -2,7 +2,7 @@
 
 use crate::backdrop::Backdrop;
 use crate::light::Light;
-use crate::math::{V3, add, lerp, mix, scale, step, unit};
+use crate::math::{V3, add, mix, scale, step, unit};
 use crate::noise::value;
 use crate::raster::{Buffer, Layer, Sample};
 use crate::skin::{Skin, Surface};
@@ -98,11 +98,9 @@ impl Shading<'_> {
             }
         };
         let mut lit = 1.0;
-        if self.light.falls_on(&surface, normal) {
+        // Strands shade each other already.
+        if seen.layer != Layer::Hair && self.light.falls_on(&surface, normal) {
             lit = self.light.reaching(self.buffer, &self.view, seen.x, seen.y, seen.near);
-        }
-        if matches!(seen.layer, Layer::Hair) {
-            lit = lerp(1.0, lit, 0.6);
         }
         self.light.on(&surface, normal, point.open, lit)
     }

@@ -47,7 +47,7 @@ impl Surfaces {
     ) {
         // As many facets as the pixels can show: at 256 pixels, where 10 cm take 108, facets of
         // two or three.
-        let detail = (view.pixels() / 130.0).sqrt().clamp(0.5, 1.4);
+        let detail = (view.pixels() / 150.0).sqrt().clamp(0.5, 1.4);
         let line = Hairline::new(person);
         head::build(&mut self.head, skull, layout, person, &line, view, detail);
         let strands = hair::build(&mut self.hair, skull, &line, view, detail);

@@ -8,7 +8,7 @@ use synth::{Identity, Renderer, Scene, landmarks, render};
 
 /// SHA-256 of the pixels of twelve pictures of 48 pixels, as far as they are written here. A
 /// change of the renderer changes it: raise `VERSION` in `dataset.rs` with it.
-const PINNED: &str = "2d67122aa6d7ac24";
+const PINNED: &str = "3cf2e75c3cdfb8a5";
 
 fn hash(pictures: impl IntoIterator<Item = RgbImage>) -> String {
     let mut hash = Sha256::new();
