@@ -19,8 +19,9 @@ mod reconstructor;
 mod stage;
 mod xception;
 
-pub use config::{BatchStatistics, IrcConfig, IrcWeights};
+pub use config::{IrcConfig, IrcWeights};
 pub use decoder::Decoder;
+pub use encoder::BatchStatistics;
 pub use error::Error;
 pub use generator::Generator;
 pub use layers::{Mode, double};

@@ -8,8 +8,7 @@ use weights::Tensors;
 
 use crate::reconstructor::{buffers, parameters};
 use crate::{
-    BatchStatistics, Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor,
-    losses, perturb,
+    Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, losses, perturb,
 };
 
 const GENERATOR: &str = "generator";
@@ -195,11 +194,7 @@ impl Stage for IrcStage {
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
         let world = optim.world();
-        let mode = &match self.config.batch_norm {
-            BatchStatistics::Sync => Mode::Synced(world.clone()),
-            BatchStatistics::Local => Mode::Train,
-            BatchStatistics::Frozen => Mode::Eval,
-        };
+        let mode = &self.config.batch_norm.mode(world);
         let seen = self.see(batch)?;
         let different = losses::DifferentPairs::count(&seen.e.0, &seen.e.1, world)?;
         let identity = self.condition(&seen, batch, info)?;

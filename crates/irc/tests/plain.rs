@@ -67,10 +67,18 @@ fn every_loss_and_gradient_is_that_of_the_definition() {
     };
 
     let world = World::solo();
-    let mut optim = Optimizers::new(&world, stage.groups(), 0.0).unwrap();
+    let unclipped = train::Config { clip_grad_norm: 0.0, ..Default::default() };
+    let mut optim = Optimizers::new(&world, stage.groups(), &unclipped).unwrap();
     optim.begin_step(RATE);
-    let info =
-        StepInfo { epoch: 0, batch: 0, step: 0, seed: 1, log_due: false, preview_due: false };
+    let info = StepInfo {
+        epoch: 0,
+        batch: 0,
+        step: 0,
+        total: 1,
+        seed: 1,
+        log_due: false,
+        preview_due: false,
+    };
     let ours = stage.step(&batch, &mut optim, &info).unwrap();
     let ours: BTreeMap<_, _> =
         ours.terms.into_iter().map(|term| (term.name, term.value)).chain(ours.totals).collect();

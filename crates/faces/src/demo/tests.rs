@@ -11,7 +11,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 
 use super::table::Table;
-use super::{DemoError, Source, make};
+use super::{Source, make};
 use crate::packages::{self, Package, pip};
 use crate::similarity::{Similarity, reference_points};
 use crate::{Index, hex, read_photo};
@@ -174,7 +174,8 @@ fn archives_that_unpack_to_gigabytes_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (file, table) = (dir.path().join("archive"), table());
     let refused = |package: usize| {
-        let error = packages::extract(&table.packages[package], &file, dir.path()).unwrap_err();
+        let error =
+            packages::extract(&table.packages[package].package, &file, dir.path()).unwrap_err();
         assert!(!error.to_string().contains('\n'));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the archive");
         error.to_string()
