@@ -63,7 +63,8 @@ impl Margin {
 /// # Arguments
 /// * `m` - the margin, 0 to below π for ArcFace.
 pub fn logits(cosines: &Tensor, labels: &Tensor, margin: Margin, m: f64, scale: f64) -> Tensor {
-    let own = labels.one_hot(cosines.size()[1]).to_kind(cosines.kind());
+    let people = Tensor::arange(cosines.size()[1], (Kind::Int64, cosines.device()));
+    let own = labels.unsqueeze(1).eq_tensor(&people).to_kind(cosines.kind());
     let cosine = (cosines * &own).sum_dim_intlist(&[1i64][..], true, None::<Kind>);
     let change = margin.shorten(&cosine, m) - &cosine;
     (cosines + own * change) * scale
