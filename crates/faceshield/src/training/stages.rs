@@ -47,7 +47,12 @@ const RANDOM: &str = "random";
 
 /// The newest checkpoint of `train encoder`, if there is one.
 fn newest_encoder(checkpoint_dir: &Path) -> anyhow::Result<Option<Checkpoint>> {
-    let (found, skipped) = checkpoint::newest(&checkpoint::folder(checkpoint_dir, STAGE))?;
+    let folder = checkpoint::folder(checkpoint_dir, STAGE);
+    // What is no folder holds none; where a run cannot write, the engine says so.
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let (found, skipped) = checkpoint::newest(&folder)?;
     for torn in skipped {
         tracing::warn!("checkpoint {} skipped: {}", torn.path.display(), torn.problem);
     }

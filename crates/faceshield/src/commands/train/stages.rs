@@ -36,12 +36,11 @@ fn began(plan: &Plan<'_>, options: &FseOptions) -> anyhow::Result<Option<Checkpo
     if !options.common.encoder.encoder_weights.is_empty() {
         return Ok(None);
     }
+    let folder = checkpoint::folder(&plan.args.checkpoint_dir, "fse");
     Ok(match &plan.args.resume {
-        Resume::None => None,
         Resume::Path(path) => Some(checkpoint::find(path, "fse")?),
-        Resume::Auto => {
-            checkpoint::newest(&checkpoint::folder(&plan.args.checkpoint_dir, "fse"))?.0
-        }
+        Resume::Auto if folder.is_dir() => checkpoint::newest(&folder)?.0,
+        Resume::Auto | Resume::None => None,
     })
 }
 
