@@ -58,7 +58,7 @@ impl Margin {
 /// `gather` and `scatter`, these add up in a fixed order on every device.
 ///
 /// # Shapes
-/// `cosines` [B, P] in [-1, 1], `labels` [B] of i64 below P → [B, P].
+/// `cosines` `[B, P]` in [-1, 1], `labels` `[B]` of i64 below P → `[B, P]`.
 ///
 /// # Arguments
 /// * `m` - the margin, 0 to below π for ArcFace.
@@ -73,7 +73,7 @@ pub fn logits(cosines: &Tensor, labels: &Tensor, margin: Margin, m: f64, scale: 
 /// The mean of −ln softmax of each image's own logit, in the dtype of the logits.
 ///
 /// # Shapes
-/// `logits` [B, P], `labels` [B] of i64 below P → 0-dimensional.
+/// `logits` `[B, P]`, `labels` `[B]` of i64 below P → 0-dimensional.
 pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0)
 }
