@@ -1,4 +1,4 @@
-// Gradients of a list of parameters: their norm, clipping, Adam, and letting go of them.
+// Gradients of a list of parameters: their norm, clipping, Adam, SGD, and letting go of them.
 #include "shim.h"
 
 #include <ATen/core/grad_mode.h>
@@ -6,6 +6,7 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/item.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -127,6 +128,56 @@ int32_t c10d_fused_adam(
     at::_fused_adam_(
         p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
         /*maximize=*/false, /*grad_scale=*/{}, found_inf);
+  });
+}
+
+int32_t c10d_fused_sgd(
+    const Tensor* const* params,
+    const Tensor* const* momenta,
+    int64_t count,
+    const Tensor* skip,
+    double lr,
+    double momentum,
+    bool nesterov,
+    double weight_decay) {
+  return shim::guard([&] {
+    at::NoGradGuard no_grad;
+    std::vector<Tensor> p, g, b;
+    for (int64_t i = 0; i < count; ++i) {
+      const Tensor& param = *params[i];
+      Tensor grad = param.grad();
+      if (!grad.defined()) {
+        continue;
+      }
+      const Tensor& state = *momenta[i];
+      if (state.sizes() != param.sizes() || !same_layout(state, param) ||
+          state.scalar_type() != param.scalar_type() || state.device() != param.device()) {
+        throw shim::Failure(
+            shim::kInvalid,
+            "fused_sgd_: the state of parameter " + std::to_string(i) +
+                " differs from it in shape, dtype, device or memory layout");
+      }
+      if (!same_layout(grad, param)) {
+        grad = at::empty_like(param).copy_(grad);
+      }
+      p.push_back(param);
+      g.push_back(std::move(grad));
+      // Without momentum the kernels want no buffers at all.
+      if (momentum != 0) {
+        b.push_back(state);
+      }
+    }
+    if (p.empty()) {
+      return;
+    }
+    std::optional<Tensor> found_inf;
+    if (skip != nullptr) {
+      found_inf = *skip;
+    }
+    // Buffers of zeros make the first step like any other.
+    at::_fused_sgd_(
+        p, g, b, weight_decay, momentum, lr, /*dampening=*/0, nesterov, /*maximize=*/false,
+        /*is_first_step=*/false, /*grad_scale=*/{}, found_inf);
   });
 }
 

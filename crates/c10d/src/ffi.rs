@@ -184,6 +184,16 @@ unsafe extern "C" {
         eps: f64,
         weight_decay: f64,
     ) -> i32;
+    pub(crate) fn c10d_fused_sgd(
+        params: Tensors,
+        momenta: Tensors,
+        count: i64,
+        skip: *const C_tensor,
+        lr: f64,
+        momentum: f64,
+        nesterov: bool,
+        weight_decay: f64,
+    ) -> i32;
     pub(crate) fn c10d_restore_if(
         flag: *const C_tensor,
         tensors: Tensors,

@@ -3,9 +3,10 @@
 
 use c10d::Error;
 use c10d::torch::{
-    Adam, Autocast, checkpoint, clip_grads, cuda_memory, empty_cuda_cache, from_bytes, fused_adam_,
-    grad_norm, map_bytes, randn_seeded, read_later, reset_cuda_peak, restore_if, rng_state,
-    set_deterministic, set_rng_state, set_tf32, upload, versions, widened, zero_grads,
+    Adam, Autocast, Sgd, checkpoint, clip_grads, cuda_memory, empty_cuda_cache, from_bytes,
+    fused_adam_, fused_sgd_, grad_norm, map_bytes, randn_seeded, read_later, reset_cuda_peak,
+    restore_if, rng_state, set_deterministic, set_rng_state, set_tf32, upload, versions, widened,
+    zero_grads,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -98,6 +99,48 @@ fn adam_leaves_out_a_step_by_a_flag_it_does_not_read() {
     assert_eq!(run(&[None]), run(&[Some(0.0), Some(1.0)]));
     assert_ne!(run(&[None, None]), run(&[Some(0.0), Some(1.0)]));
     assert_eq!(run(&[None, None]), run(&[Some(0.0), Some(0.0)]));
+}
+
+/// Momentum with and without looking ahead, and none; a step left out by its flag changes nothing.
+#[test]
+fn sgd_equals_its_formula() {
+    for (momentum, nesterov) in [(0.9, false), (0.9, true), (0.0, false)] {
+        let sgd = Sgd { lr: 0.05, momentum, nesterov, weight_decay: 0.1 };
+        // The second is stored transposed.
+        let params = [
+            normal(&[3, 5], 1, Kind::Double).set_requires_grad(true),
+            normal(&[4, 7], 2, Kind::Double).transpose(0, 1).set_requires_grad(true),
+        ];
+        let momenta: Vec<Tensor> = params.iter().map(|p| p.detach().zeros_like()).collect();
+        let mut expected: Vec<Vec<(f64, f64)>> =
+            params.iter().map(|p| numbers(p).into_iter().map(|x| (x, 0.0)).collect()).collect();
+        for step in 0..5_u64 {
+            zero_grads(&params, true).unwrap();
+            let left_out = step == 2;
+            for (i, param) in params.iter().enumerate() {
+                let pull = normal(&param.size(), 10 * step + i as u64, Kind::Double);
+                c10d::backward(&(param * &pull).sum(Kind::Double)).unwrap();
+                for ((p, b), g) in expected[i].iter_mut().zip(numbers(&pull)) {
+                    if !left_out {
+                        let g = g + sgd.weight_decay * *p;
+                        *b = momentum * *b + g;
+                        let along = if nesterov { g + momentum * *b } else { *b };
+                        *p -= sgd.lr * along;
+                    }
+                }
+            }
+            let flag = Tensor::from(f32::from(left_out));
+            fused_sgd_(&params, &momenta, &sgd, Some(&flag)).unwrap();
+        }
+        for (param, expected) in params.iter().zip(&expected) {
+            for (found, (p, _)) in numbers(param).into_iter().zip(expected) {
+                assert!((found - p).abs() < 1e-12, "{sgd:?}: {found} for {p}");
+            }
+        }
+    }
+    let param = [normal(&[3], 1, Kind::Float)];
+    let sgd = Sgd { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    assert!(fused_sgd_(&param, &[], &sgd, None).is_err());
 }
 
 #[test]

@@ -23,8 +23,8 @@ impl std::fmt::Display for Origin {
             Origin::File(path) => write!(f, "identity encoder from {}", path.display()),
             Origin::Random(seed) => write!(
                 f,
-                "no encoder_weights given: the identity encoder is randomly initialised \
-                 (seed {seed}) and recognises nobody; set encoder_weights to a trained one"
+                "the identity encoder is randomly initialised (seed {seed}) and recognises \
+                 nobody: train one (`faceshield train encoder`) or set encoder_weights"
             ),
         }
     }
@@ -65,6 +65,24 @@ impl FrozenEncoder {
             frozen.fill(&archive.tensors, &file.display().to_string())?;
             frozen.origin = Origin::File(file.to_path_buf());
         }
+        Ok(frozen)
+    }
+
+    /// Takes the weights from those below `encoder.` of a checkpoint's tensors, stage I's or the
+    /// recogniser's own; `file` is where these were read.
+    ///
+    /// # Errors
+    /// When names or shapes are not those of this model.
+    pub fn from_checkpoint(
+        config: &ModelConfig,
+        tensors: &Tensors,
+        file: &Path,
+        device: Device,
+    ) -> Result<Self, Error> {
+        let mut frozen = FrozenEncoder::random(config, 0, device);
+        let own = weights::select(tensors, crate::pretraining::PREFIX);
+        frozen.fill(&own, &file.display().to_string())?;
+        frozen.origin = Origin::File(file.to_path_buf());
         Ok(frozen)
     }
 

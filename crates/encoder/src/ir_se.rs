@@ -1,9 +1,10 @@
+use std::convert::Infallible;
+
 use c10d::torch::widened;
 use tch::{Tensor, nn};
 
 use crate::config::{GROUPS, ModelConfig};
-
-const EPS: f64 = 1e-5;
+use crate::norm::{BatchNorm, Mode};
 
 /// A convolution without bias, Kaiming-normal at start.
 fn conv(p: nn::Path, c_in: i64, c_out: i64, kernel: i64, stride: i64) -> nn::Conv2D {
@@ -17,51 +18,11 @@ fn conv(p: nn::Path, c_in: i64, c_out: i64, kernel: i64, stride: i64) -> nn::Con
     nn::conv2d(p, c_in, c_out, kernel, config)
 }
 
-/// Batch normalisation with the stored statistics: the encoder is frozen, so
-/// the batch never enters.
-#[derive(Debug)]
-struct FrozenNorm {
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-}
+/// How a norm is applied: as frozen, or as some mode of training says.
+type Apply<'a, E> = &'a dyn Fn(&BatchNorm, &Tensor) -> Result<Tensor, E>;
 
-impl FrozenNorm {
-    fn new(p: nn::Path, width: i64) -> Self {
-        FrozenNorm {
-            weight: p.ones("weight", &[width]),
-            bias: p.zeros("bias", &[width]),
-            mean: p.zeros_no_train("running_mean", &[width]),
-            var: p.ones_no_train("running_var", &[width]),
-        }
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        if x.requires_grad() {
-            return self.scale_and_shift(x);
-        }
-        x.batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.mean),
-            Some(&self.var),
-            false,
-            0.1,
-            EPS,
-            false,
-        )
-    }
-
-    /// The same, where there is a backward pass: libtorch's batch norm would keep `x` for it,
-    /// which, with nothing to learn here, it does not need.
-    fn scale_and_shift(&self, x: &Tensor) -> Tensor {
-        let shape: &[i64] = if x.dim() == 4 { &[-1, 1, 1] } else { &[-1] };
-        let scale = &self.weight * (&self.var + EPS).rsqrt();
-        let shift = &self.bias - &self.mean * &scale;
-        (x * scale.view(shape)).g_add_(&shift.view(shape))
-    }
-}
+/// With the stored statistics, which cannot fail.
+const FROZEN: Apply<'static, Infallible> = &|norm, x| Ok(norm.frozen(x));
 
 fn prelu(p: nn::Path, width: i64) -> Tensor {
     p.var("weight", &[width], nn::Init::Const(0.25))
@@ -70,14 +31,14 @@ fn prelu(p: nn::Path, width: i64) -> Tensor {
 /// One residual unit with squeeze-excite.
 #[derive(Debug)]
 struct Unit {
-    norm1: FrozenNorm,
+    norm1: BatchNorm,
     conv1: nn::Conv2D,
     slope: Tensor,
     conv2: nn::Conv2D,
-    norm2: FrozenNorm,
+    norm2: BatchNorm,
     squeeze: nn::Conv2D,
     excite: nn::Conv2D,
-    shortcut: Option<(nn::Conv2D, FrozenNorm)>,
+    shortcut: Option<(nn::Conv2D, BatchNorm)>,
     stride: i64,
 }
 
@@ -88,23 +49,28 @@ impl Unit {
         let squeezed = (depth / 16).max(1);
         let short = &p / "shortcut_layer";
         Unit {
-            norm1: FrozenNorm::new(&res / 0, c_in),
+            norm1: BatchNorm::new(&res / 0, c_in),
             conv1: conv(&res / 1, c_in, depth, 3, 1),
             slope: prelu(&res / 2, depth),
             conv2: conv(&res / 3, depth, depth, 3, stride),
-            norm2: FrozenNorm::new(&res / 4, depth),
+            norm2: BatchNorm::new(&res / 4, depth),
             squeeze: conv(&res / 5 / "fc1", depth, squeezed, 1, 1),
             excite: conv(&res / 5 / "fc2", squeezed, depth, 1, 1),
             shortcut: (c_in != depth).then(|| {
-                (conv(&short / 0, c_in, depth, 1, stride), FrozenNorm::new(&short / 1, depth))
+                (conv(&short / 0, c_in, depth, 1, stride), BatchNorm::new(&short / 1, depth))
             }),
             stride,
         }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let r = self.norm1.forward(x).apply(&self.conv1).prelu(&self.slope).apply(&self.conv2);
-        let r = self.norm2.forward(&r);
+        let Ok(y) = self.run(x, FROZEN);
+        y
+    }
+
+    fn run<E>(&self, x: &Tensor, norm: Apply<'_, E>) -> Result<Tensor, E> {
+        let r = norm(&self.norm1, x)?.apply(&self.conv1).prelu(&self.slope).apply(&self.conv2);
+        let r = norm(&self.norm2, &r)?;
         let gate = r
             .mean_dim(&[2i64, 3][..], true, None)
             .apply(&self.squeeze)
@@ -112,27 +78,27 @@ impl Unit {
             .apply(&self.excite)
             .sigmoid();
         let r = r * gate;
-        match &self.shortcut {
-            Some((conv, norm)) => r + norm.forward(&x.apply(conv)),
+        Ok(match &self.shortcut {
+            Some((conv, own)) => r + norm(own, &x.apply(conv))?,
             None if self.stride == 1 => r + x,
             None => {
                 let (h, w) = (x.size()[2], x.size()[3]);
                 r + x.slice(2, 0, h, self.stride).slice(3, 0, w, self.stride)
             }
-        }
+        })
     }
 }
 
-/// The frozen face recogniser, IR-SE-50: photo → unit identity vector, and the
-/// intermediate features the separation layers work on.
+/// The face recogniser, IR-SE-50: photo → unit identity vector, and the intermediate
+/// features the separation layers work on. Frozen everywhere but in [`Encoder::learn`].
 ///
 /// Names under its path are those of the published state dict (method.md §2).
 #[derive(Debug)]
 pub struct Encoder {
     config: ModelConfig,
-    input: (nn::Conv2D, FrozenNorm, Tensor),
+    input: (nn::Conv2D, BatchNorm, Tensor),
     body: Vec<Unit>,
-    output: (FrozenNorm, nn::Linear, FrozenNorm),
+    output: (BatchNorm, nn::Linear, BatchNorm),
 }
 
 impl Encoder {
@@ -157,16 +123,21 @@ impl Encoder {
             config: config.clone(),
             input: (
                 conv(&input / 0, 3, first, 3, 1),
-                FrozenNorm::new(&input / 1, first),
+                BatchNorm::new(&input / 1, first),
                 prelu(&input / 2, first),
             ),
             body,
             output: (
-                FrozenNorm::new(&out / 0, c),
+                BatchNorm::new(&out / 0, c),
                 nn::linear(&out / 3, c * side * side, config.embedding(), Default::default()),
-                FrozenNorm::new(&out / 4, config.embedding()),
+                BatchNorm::new(&out / 4, config.embedding()),
             ),
         }
+    }
+
+    /// Length of an identity.
+    pub fn embedding(&self) -> i64 {
+        self.config.embedding()
     }
 
     /// The crop of the face that the encoder sees, at its input size.
@@ -187,7 +158,7 @@ impl Encoder {
     /// Features `f_0 … f_last` of full-size images [B, 3, S, S].
     pub fn features(&self, images: &Tensor, last: usize) -> Vec<Tensor> {
         let (conv, norm, slope) = &self.input;
-        let first = norm.forward(&self.prepare(images).apply(conv)).prelu(slope);
+        let first = norm.frozen(&self.prepare(images).apply(conv)).prelu(slope);
         let mut features = vec![first];
         for unit in &self.body[..last] {
             let next = unit.forward(&features[features.len() - 1]);
@@ -233,10 +204,45 @@ impl Encoder {
         self.from_feature(&features[0], 0)
     }
 
+    /// The identity of prepared images while the encoder learns: norms as `mode` says, and
+    /// `dropout` applied to the last feature, normalised (published: each element left out
+    /// with probability 0.6).
+    ///
+    /// # Shapes
+    /// `prepared` as [`Encoder::prepare`] gives it → [B, 512], unit length, float32.
+    ///
+    /// # Errors
+    /// Another rank is lost; those of `dropout`.
+    pub fn learn(
+        &self,
+        prepared: &Tensor,
+        mode: &Mode,
+        dropout: &dyn Fn(&Tensor) -> Result<Tensor, c10d::Error>,
+    ) -> Result<Tensor, c10d::Error> {
+        let apply = |norm: &BatchNorm, x: &Tensor| norm.forward(x, mode);
+        let (conv, norm, slope) = &self.input;
+        let mut x = apply(norm, &prepared.apply(conv))?.prelu(slope);
+        for unit in &self.body {
+            x = unit.run(&x, &apply)?;
+        }
+        self.run_head(&x, &apply, dropout)
+    }
+
     fn head(&self, x: &Tensor) -> Tensor {
+        let Ok(identity) = self.run_head(x, FROZEN, &|x| Ok(x.shallow_clone()));
+        identity
+    }
+
+    fn run_head<E>(
+        &self,
+        x: &Tensor,
+        norm: Apply<'_, E>,
+        dropout: &dyn Fn(&Tensor) -> Result<Tensor, E>,
+    ) -> Result<Tensor, E> {
         let (norm2d, linear, norm1d) = &self.output;
-        let embedding = norm2d.forward(x).flatten(1, -1).apply(linear);
-        normalize(&norm1d.forward(&widened(&embedding)))
+        let x = dropout(&norm(norm2d, x)?)?;
+        let embedding = x.flatten(1, -1).apply(linear);
+        Ok(normalize(&norm(norm1d, &widened(&embedding))?))
     }
 }
 
@@ -279,36 +285,5 @@ mod tests {
         assert_eq!(identity.size(), [2, 32]);
         let length = identity.norm_scalaropt_dim(2.0, &[1i64][..], false);
         assert!((length - 1.0).abs().max().double_value(&[]) < 1e-12);
-    }
-
-    /// Odd sizes, one channel, flat features; maps that do not vary.
-    #[test]
-    fn scale_and_shift_are_the_frozen_norm() {
-        tch::manual_seed(2);
-        let random = |shape: &[i64]| Tensor::rand(shape, (Kind::Double, Device::Cpu));
-        for shape in [&[3, 5, 7, 3][..], &[2, 1, 1, 9], &[4, 6]] {
-            let width = shape[1];
-            let norm = FrozenNorm {
-                weight: random(&[width]) - 0.5,
-                bias: random(&[width]) - 0.5,
-                mean: random(&[width]) - 0.5,
-                var: random(&[width]) * 3.0,
-            };
-            let direction = random(shape);
-            for x in [random(shape), direction.ones_like()] {
-                let x = x.set_requires_grad(true);
-                let of = |y: Tensor| {
-                    let along = (&y * &direction).sum(None);
-                    [y.detach(), Tensor::run_backward(&[along], &[&x], false, false).remove(0)]
-                };
-                let (w, b) = (Some(&norm.weight), Some(&norm.bias));
-                let (m, v) = (Some(&norm.mean), Some(&norm.var));
-                let expected = of(x.batch_norm(w, b, m, v, false, 0.1, EPS, false));
-                for (found, expected) in of(norm.forward(&x)).iter().zip(&expected) {
-                    let gap = (found - expected).abs().max().double_value(&[]);
-                    assert!(gap < 1e-12, "{shape:?}: {gap:e}");
-                }
-            }
-        }
     }
 }

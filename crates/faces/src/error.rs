@@ -71,6 +71,19 @@ pub enum Error {
         person: String,
     },
 
+    /// People cannot be held out of training as asked.
+    #[error(
+        "cannot hold people out of {root}: {problem}; give more people with several images each, \
+         another --validation folder, or validation_people = 0",
+        root = .root.display()
+    )]
+    HeldOut {
+        /// The data set's root.
+        root: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+
     /// More images than the order of an epoch can number.
     #[error(
         "{count} images in {}: at most {max} are supported; split the data set",

@@ -9,6 +9,8 @@
 //! - [`PairLoader`]: batches of (source, target) images of two people (method.md §1),
 //!   decoded ahead by a thread pool with bounded memory; bytes until
 //!   [`PairBatch::to_device`].
+//! - [`FaceLoader`]: batches of single images with the numbers of their people, and [`Split`]:
+//!   which people are held out of them.
 //! - [`read_photo`], [`read_image`]: one file, for whoever needs just that.
 //! - [`save`]: the way back, from pixels to a file without metadata.
 //! - [`similarity`]: the five-landmark alignment of method.md §7.
@@ -45,6 +47,8 @@ mod random;
 mod sampler;
 pub mod save;
 pub mod similarity;
+mod singles;
+mod split;
 mod tensor;
 mod webp;
 
@@ -56,13 +60,14 @@ pub use error::Error;
 pub use faces::Faces;
 pub use image::RgbImage;
 pub use index::{BadFile, Image, Index, Person, Progress};
-pub use loader::{Epoch, PairConfig, PairLoader};
-pub use pairs::{PairItem, Relation};
+pub use pairs::{PairConfig, PairItem, PairLoader, Relation};
 #[doc(hidden)]
 pub use picture::decode_small;
 pub use picture::{DECODER, MAX_SIDE, read_image, read_photo, read_photo_within};
 pub use planes::Planes;
 pub use sampler::Sampler;
+pub use singles::{FaceBatch, FaceConfig, FaceItem, FaceLoader};
+pub use split::Split;
 pub use tensor::to_tensor;
 
 /// Bytes as lower-case hexadecimal.

@@ -11,6 +11,7 @@ pub(crate) enum Use {
     Target = 4,
     FlipSource = 5,
     FlipTarget = 6,
+    HoldOut = 7,
 }
 
 /// One 64-bit number from `words`: a chain of SplitMix64 finalisers

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Align(align::Args),
     /// Compute the layer statistics of a data set
     Stats(stats::Args),
-    /// Train stage I, stage II, or both
+    /// Train the recogniser, stage I, stage II, or both stages
     #[command(subcommand)]
     Train(train::Command),
     /// Start several ranks of a command on this machine

@@ -93,6 +93,43 @@ fn tensorboard_and_python_read_what_a_run_writes() {
     }
 }
 
+#[test]
+fn tensorboard_reads_what_a_recogniser_is_worth() {
+    let Some(python) = python() else {
+        return skip(
+            "tensorboard_reads_what_a_recogniser_is_worth",
+            "no Python with numpy, safetensors and tensorboard (scripts/test.sh makes one)",
+        );
+    };
+    let place = Place::new();
+    place.faces(8, 2);
+    let more = ["--data", "faces", "--set", "encoder.batch_size=4", "--set", "log_every=1"];
+    let validate = ["--set", "encoder.validate_every=1", "--max-steps", "2"];
+    place.done(&[&["train", "encoder"], &TINY[..], &more, &validate].concat());
+    let checkpoint = place.path("checkpoints_ENCODER/step_00000002");
+    let output = Command::new(python)
+        .args(["-c", SCRIPT])
+        .args([&place.path("runs/demo"), &checkpoint])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metrics = std::fs::read_to_string(place.path("runs/demo/metrics.jsonl")).unwrap();
+    for (step, line) in metrics.lines().enumerate() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for (name, value) in line["validation"].as_object().unwrap() {
+            let point = &read["scalars"][format!("Validation/{name}")][step];
+            assert_eq!(point[0], line["step"], "{name}");
+            let (seen, written) = (point[1].as_f64().unwrap(), value.as_f64().unwrap());
+            assert!((seen - written).abs() <= 1e-6, "{name}: {seen} and {written}");
+        }
+        for name in ["AUC", "EER", "TAR_at_FAR_1e-3"] {
+            assert!(line["validation"][name].is_number(), "{line}");
+        }
+    }
+    assert!(read["shapes"]["head.weight"].is_array());
+}
+
 const CACHE_SCRIPT: &str = r#"
 import json, sys
 from safetensors.numpy import load_file

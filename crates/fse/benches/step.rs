@@ -35,7 +35,8 @@ fn main() {
     let parameters = extractor.trainable();
     let group = Group { name: "se", parameters, betas: (0.9, 0.999) };
     let world = c10d::World::solo();
-    let mut optimizers = Optimizers::new(&world, vec![group], 1.0).expect("one group");
+    let mut optimizers =
+        Optimizers::new(&world, vec![group], &train::Config::default()).expect("one group");
     optimizers.begin_step(1e-4);
     let mut loss = f64::NAN;
     let start = Instant::now();

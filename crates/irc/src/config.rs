@@ -1,4 +1,4 @@
-use encoder::Fidelity;
+use encoder::{BatchStatistics, Fidelity};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -45,22 +45,6 @@ pub enum Perturbation {
     Independent,
     /// The published mechanism.
     Angular,
-}
-
-/// Whose statistics batch normalisation uses while stage II trains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BatchStatistics {
-    /// Those of each rank's own batch, as DistributedDataParallel does. The stored ones are
-    /// averaged over ranks after each step.
-    #[default]
-    Local,
-    /// Those of all ranks' batches together, as one rank with all of them would have. Two
-    /// messages a norm and pass, some hundreds a step: worth it for one or two pairs a rank.
-    Sync,
-    /// The stored running statistics, which stay as they are: for fine-tuning, and for
-    /// batches too small to have statistics.
-    Frozen,
 }
 
 impl IrcConfig {

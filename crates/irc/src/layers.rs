@@ -1,77 +1,8 @@
 //! Layers that several modules share.
-use c10d::World;
 use tch::{Device, Kind, Tensor, nn};
 
-use crate::Error;
-
-/// How batch normalisation sees the batch.
-#[derive(Clone, Debug)]
-pub enum Mode {
-    /// Stored statistics; nothing is updated.
-    Eval,
-    /// Statistics of this rank's batch; the stored ones follow.
-    Train,
-    /// Statistics of all ranks' batches together; the stored ones follow.
-    Synced(World),
-}
-
-/// Batch normalisation under torch's names.
-#[derive(Debug)]
-pub(crate) struct BatchNorm {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-}
-
-const MOMENTUM: f64 = 0.1;
-const EPS: f64 = 1e-5;
-
-impl BatchNorm {
-    pub(crate) fn parameters(&self) -> [&Tensor; 2] {
-        [&self.weight, &self.bias]
-    }
-
-    pub(crate) fn new(p: nn::Path, width: i64) -> Self {
-        BatchNorm {
-            weight: p.ones("weight", &[width]),
-            bias: p.zeros("bias", &[width]),
-            running_mean: p.zeros_no_train("running_mean", &[width]),
-            running_var: p.ones_no_train("running_var", &[width]),
-        }
-    }
-
-    pub(crate) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
-        // The stored statistics have followed this batch already.
-        let momentum = if c10d::torch::recomputing() { 0.0 } else { MOMENTUM };
-        let training = match mode {
-            Mode::Synced(world) if world.size() > 1 => {
-                return Ok(c10d::sync_batch_norm(
-                    x,
-                    &self.weight,
-                    &self.bias,
-                    &self.running_mean,
-                    &self.running_var,
-                    momentum,
-                    EPS,
-                    world,
-                )?);
-            }
-            Mode::Synced(_) | Mode::Train => true,
-            Mode::Eval => false,
-        };
-        Ok(x.batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
-            training,
-            momentum,
-            EPS,
-            true,
-        ))
-    }
-}
+pub(crate) use encoder::BatchNorm;
+pub use encoder::Mode;
 
 /// Leaky ReLU of any slope.
 #[derive(Debug)]

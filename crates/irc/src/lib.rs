@@ -22,8 +22,9 @@ mod stage;
 mod views;
 mod xception;
 
-pub use config::{BatchStatistics, IrcConfig, IrcWeights, Perturbation};
+pub use config::{IrcConfig, IrcWeights, Perturbation};
 pub use decoder::Decoder;
+pub use encoder::BatchStatistics;
 pub use error::Error;
 pub use generator::Generator;
 pub use layers::{Mode, double};

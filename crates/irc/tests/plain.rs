@@ -67,7 +67,8 @@ fn every_loss_and_gradient_is_that_of_the_definition() {
     };
 
     let world = World::solo();
-    let mut optim = Optimizers::new(&world, stage.groups(), 0.0).unwrap();
+    let unclipped = train::Config { clip_grad_norm: 0.0, ..Default::default() };
+    let mut optim = Optimizers::new(&world, stage.groups(), &unclipped).unwrap();
     optim.begin_step(RATE);
     let info = StepInfo {
         epoch: 0,

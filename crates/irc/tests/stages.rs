@@ -67,7 +67,7 @@ fn copy(state: &Tensors) -> Tensors {
 fn changed<S: Stage<Batch = PairBatch>>(stage: &mut S, config: &ModelConfig) -> Vec<String> {
     let world = World::solo();
     let before = copy(&stage.state());
-    let mut optim = Optimizers::new(&world, stage.groups(), 1.0).unwrap();
+    let mut optim = Optimizers::new(&world, stage.groups(), &train::Config::default()).unwrap();
     for step in 0..2 {
         optim.begin_step(1e-3);
         let losses = stage.step(&batch(config, step), &mut optim, &info(step)).unwrap();
@@ -254,7 +254,7 @@ fn first_step<S: Stage<Batch = PairBatch>>(
     precision: Precision,
 ) -> Vec<(&'static str, f64)> {
     let world = World::solo();
-    let mut optim = Optimizers::new(&world, stage.groups(), 1.0).unwrap();
+    let mut optim = Optimizers::new(&world, stage.groups(), &train::Config::default()).unwrap();
     optim.begin_step(1e-3);
     let losses = {
         let _precision = precision.enter(Device::Cpu);

@@ -4,7 +4,7 @@
 //! [`Source`], on one rank or many, and knows nothing of faces or networks:
 //!
 //! - [`run()`] is the loop, top to bottom;
-//! - [`Optimizers`] is what a stage uses to learn: one Adam and one reducer per group;
+//! - [`Optimizers`] is what a stage uses to learn: one Adam or SGD and one reducer per group;
 //! - [`config`] resolves presets, files, `--set` and flags into one configuration;
 //! - [`checkpoint`] writes and verifies what a run needs in order to go on;
 //! - `metrics.jsonl`, TensorBoard events and preview pictures are written by rank 0.

@@ -30,6 +30,9 @@ pub(crate) struct Line {
     /// Of all ranks together.
     pub(crate) images_per_second: f64,
     pub(crate) peak_memory_mb: f64,
+    /// What a validation after the step found.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) validation: BTreeMap<&'static str, f64>,
     /// Batches of its epoch.
     #[serde(skip)]
     pub(crate) of_batches: u64,
@@ -61,6 +64,7 @@ impl Line {
             step_seconds: 1.0,
             images_per_second: 1.0,
             peak_memory_mb: 1.0,
+            validation: BTreeMap::new(),
             of_batches: 1,
             items: Rc::new([]),
             terms: Vec::new(),
@@ -126,6 +130,7 @@ impl Metrics {
             step_seconds: timing.seconds,
             images_per_second: timing.images as f64 / timing.seconds.max(1e-9),
             peak_memory_mb: peak_memory_mb(self.device),
+            validation: BTreeMap::new(),
             of_batches: timing.of_batches,
             items,
             terms: losses.terms.iter().map(|term| term.name).collect(),
@@ -147,6 +152,13 @@ impl Metrics {
         // The maps are sorted by name; bring the values into that order.
         values.sort_by_key(|(norm, name, _)| (*norm, *name));
         self.pending.push((line, values.into_iter().map(|(_, _, value)| value).collect()));
+    }
+
+    /// Adds what a validation found to the last step's line.
+    pub(crate) fn validated(&mut self, found: &BTreeMap<&'static str, f64>) {
+        if let Some((line, _)) = self.pending.last_mut() {
+            line.validation.clone_from(found);
+        }
     }
 
     /// Averages, reads and writes all that is pending; called by all ranks together.

@@ -75,4 +75,6 @@ pub struct Summary {
     pub lost: u64,
     /// Losses of the last logged step, averaged over ranks.
     pub losses: BTreeMap<String, f64>,
+    /// What the last validation of this run found; empty if there was none.
+    pub validation: BTreeMap<String, f64>,
 }

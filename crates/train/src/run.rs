@@ -52,6 +52,9 @@ pub fn run<S: Stage, D: Source<Batch = S::Batch>>(
             session.end_step(stage, &batch, losses, &info, started.elapsed())?;
             session.trace().end_step();
 
+            if session.validation_due() {
+                session.validate(stage, &info)?;
+            }
             if info.log_due {
                 session.log(stage)?;
             }

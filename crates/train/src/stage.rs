@@ -1,19 +1,20 @@
 //! What the engine asks of a stage and of its data.
 
 use crate::Optimizers;
+use c10d::World;
 use tch::Tensor;
 
 /// Any error of a stage or of its data; its text is shown to the user as one line.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Parameters that are trained together: one Adam, one gradient norm, one reducer.
+/// Parameters that are trained together: one optimizer, one gradient norm, one reducer.
 #[derive(Debug)]
 pub struct Group {
     /// Name used by [`Optimizers::minimize`], in checkpoints and in `grad_norm`.
     pub name: &'static str,
     /// Leaf tensors (shallow clones of the stage's own) with their published names.
     pub parameters: Vec<(String, Tensor)>,
-    /// Adam's β₁ and β₂.
+    /// Adam's β₁ and β₂; of no effect with another optimizer.
     pub betas: (f64, f64),
 }
 
@@ -102,6 +103,19 @@ pub trait Stage {
     /// # Errors
     /// Whatever went wrong; it ends the run.
     fn preview(&mut self, batch: &Self::Batch) -> Result<Option<Tensor>, BoxError>;
+
+    /// How good the state of training is on data of its own: named numbers, for the log as
+    /// `Validation/NAME`. Nothing, for a stage without validation.
+    ///
+    /// Called without gradients by all ranks together, which may share the work; rank 0's
+    /// numbers are logged. It must not change parameters or buffers, nor draw from libtorch's
+    /// default generator.
+    ///
+    /// # Errors
+    /// Whatever went wrong; it ends the run.
+    fn validate(&mut self, _world: &World) -> Result<Vec<(&'static str, f64)>, BoxError> {
+        Ok(Vec::new())
+    }
 
     /// TensorBoard's published tags, each with the name of the loss it shows:
     /// `("Loss/D_loss", "D_loss")`. A tag whose loss a step did not return is left out.

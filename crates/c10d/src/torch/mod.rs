@@ -1,4 +1,4 @@
-//! What tch lacks: Adam over state of one's own, gradient norms without a host read, random
+//! What tch lacks: Adam and SGD over state of one's own, gradient norms without a host read, random
 //! generator state, libtorch's global switches, its profiler, copies through pinned memory.
 
 mod autocast;
@@ -17,7 +17,9 @@ pub use context::{
     CudaMemory, Versions, cache_cpu_memory, cuda_memory, empty_cuda_cache, reset_cuda_peak,
     set_cudnn_benchmark, set_deterministic, set_flush_denormal, set_tf32, versions,
 };
-pub use optim::{Adam, clip_grads, fused_adam_, grad_norm, restore_if, zero_grads};
+pub use optim::{
+    Adam, Sgd, clip_grads, fused_adam_, fused_sgd_, grad_norm, restore_if, zero_grads,
+};
 pub use profile::{Profile, Range, range};
 pub use reading::{Reading, read_later};
 pub use rng::{randn_seeded, rng_state, set_rng_state};

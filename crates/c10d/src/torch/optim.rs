@@ -1,4 +1,4 @@
-//! Gradients of a list of parameters: norm, clipping, Adam, release.
+//! Gradients of a list of parameters: norm, clipping, Adam, SGD, release.
 
 use tch::Tensor;
 
@@ -76,6 +76,62 @@ pub fn fused_adam_(
         )
     };
     ffi::check(code, "fused_adam_")
+}
+
+/// The constants of stochastic gradient descent with momentum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    /// Step size.
+    pub lr: f64,
+    /// Decay of the running sum of gradients; 0: none is kept.
+    pub momentum: f64,
+    /// Look ahead along the running sum (Nesterov 1983, as PyTorch writes it).
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradient.
+    pub weight_decay: f64,
+}
+
+/// One step of gradient descent in place, as `torch.optim.SGD(fused=True)` takes it with
+/// dampening 0: `g ← g + weight_decay·p`, `b ← momentum·b + g`,
+/// `p ← p − lr·(b, or g + momentum·b with nesterov)`. Parameters without a gradient are passed
+/// over. `skip` as for [`fused_adam_`].
+///
+/// # Shapes
+/// `momenta`: one entry per parameter, like it in shape, dtype, device and memory layout, 0 at
+/// the start.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when the lists differ in length or an entry is unlike its
+/// parameter: no parameter has been changed.
+pub fn fused_sgd_(
+    params: &[Tensor],
+    momenta: &[Tensor],
+    sgd: &Sgd,
+    skip: Option<&Tensor>,
+) -> Result<()> {
+    let count = params.len();
+    if momenta.len() != count {
+        return Err(Error::InvalidArgument(format!(
+            "fused_sgd_: {count} parameters but {} momenta",
+            momenta.len()
+        )));
+    }
+    let (p, b) = (pointers(params), pointers(momenta));
+    let skip = skip.map_or(std::ptr::null(), Tensor::as_ptr);
+    // SAFETY: two lists of `count` live tensors; a null pointer or a live tensor.
+    let code = unsafe {
+        ffi::c10d_fused_sgd(
+            p.as_ptr(),
+            b.as_ptr(),
+            count as i64,
+            skip,
+            sgd.lr,
+            sgd.momentum,
+            sgd.nesterov,
+            sgd.weight_decay,
+        )
+    };
+    ffi::check(code, "fused_sgd_")
 }
 
 /// The L2 norm of all gradients of `params` together, a 0-dimensional tensor on their device.

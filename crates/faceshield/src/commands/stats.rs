@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use encoder::FrozenEncoder;
-
 use crate::failure::misuse;
 use crate::options::{FseOptions, Options, Sources, resolve};
 use crate::output;
 use crate::training::data::DataSet;
-use crate::training::{Setting, statistics};
+use crate::training::{Setting, stages, statistics};
 
 /// Compute the layer statistics of a data set
 ///
@@ -25,6 +23,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
 
+    /// Folder that holds checkpoints_ENCODER, whose newest encoder is used
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    checkpoint_dir: PathBuf,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -39,12 +41,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     common.data_root()?;
     let setting = Setting::join(&common.engine, None)?;
     let faces = DataSet::open(common, &setting, None)?.faces(common)?;
-    let encoder = FrozenEncoder::load(
-        &common.model,
-        common.encoder.encoder_weights.as_ref(),
-        common.engine.seed,
-        setting.device,
-    )?;
+    let encoder = stages::encoder(common, None, Some(&args.checkpoint_dir), setting.device)?;
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use faces::{BadImages, Faces, Index, PairBatch, PairLoader};
+use faces::{BadImages, FaceBatch, FaceLoader, Faces, Index, PairBatch, PairLoader};
 use tch::Tensor;
 use train::BoxError;
 
@@ -27,7 +27,20 @@ impl DataSet {
         setting: &Setting,
         list: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let index = index(&common.data_root()?, setting)?;
+        Self::open_root(&common.data_root()?, setting, list)
+    }
+
+    /// The data set in the folder `root`, as [`DataSet::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DataSet::open`].
+    pub(crate) fn open_root(
+        root: &Path,
+        setting: &Setting,
+        list: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let index = index(root, setting)?;
         if setting.world.is_main() {
             for file in index.bad() {
                 tracing::warn!("unreadable image left out: {} ({})", file.path, file.reason);
@@ -50,9 +63,21 @@ impl DataSet {
     /// A cache that was made for other images or another size, or is not whole; more bad
     /// images than `max_bad_images` allows.
     pub(crate) fn faces(&self, common: &Common) -> anyhow::Result<Arc<Faces>> {
-        let size = u32::try_from(common.model.image_size)?;
         let cache = &common.data.decoded_cache;
-        let cache = (!cache.is_empty()).then_some(Path::new(cache));
+        self.faces_from(common, (!cache.is_empty()).then_some(Path::new(cache)))
+    }
+
+    /// The same, out of the decoded cache `cache` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataSet::faces`].
+    pub(crate) fn faces_from(
+        &self,
+        common: &Common,
+        cache: Option<&Path>,
+    ) -> anyhow::Result<Arc<Faces>> {
+        let size = u32::try_from(common.model.image_size)?;
         let limit = common.data.keep_decoded_mb.saturating_mul(1_000_000);
         let faces = Faces::new(Arc::clone(&self.index), size, cache)?.keeping(limit);
         Ok(Arc::new(faces.bearing(Arc::clone(&self.bad), common.data.max_bad_images)?))
@@ -115,17 +140,6 @@ impl Pairs {
         let config = common.loader(shares);
         Ok(Self(PairLoader::new(faces, config, world.rank(), world.size())?))
     }
-
-    /// Says once more, at the end, how many images this rank did without.
-    pub(crate) fn report_bad_images(&self) {
-        let bad = self.0.faces().bad();
-        if bad.count() == 0 {
-            return;
-        }
-        let list = bad.list().map(|list| format!(": see {}", list.display()));
-        let list = list.unwrap_or_default();
-        tracing::warn!("{} of {} images were left out{list}", bad.count(), bad.of());
-    }
 }
 
 impl train::Source for Pairs {
@@ -144,4 +158,64 @@ impl train::Source for Pairs {
         let batches = self.0.rest_of_epoch(epoch, dealt, first_batch);
         Ok(Box::new(batches.map(|batch| batch.map_err(BoxError::from))))
     }
+}
+
+/// Single faces with the numbers of their people, as the engine wants them.
+pub(crate) struct Singles(FaceLoader);
+
+impl Singles {
+    /// This rank's share of the images of `people`.
+    ///
+    /// # Errors
+    ///
+    /// Fewer than two images a rank, options out of range.
+    pub(crate) fn new(
+        common: &Common,
+        people: &[usize],
+        faces: Arc<Faces>,
+        setting: &Setting,
+    ) -> anyhow::Result<Self> {
+        let world = &setting.world;
+        let root = faces.index().root().display().to_string();
+        let loader =
+            FaceLoader::new(faces, people, common.face_loader(), world.rank(), world.size())?;
+        if loader.images() < 2 * world.size() {
+            anyhow::bail!(
+                "{root} leaves {} images to learn from, too few for two on each of {} ranks: \
+                 give more images or start fewer ranks",
+                loader.images(),
+                world.size()
+            );
+        }
+        Ok(Self(loader))
+    }
+}
+
+impl train::Source for Singles {
+    type Batch = FaceBatch;
+
+    fn batches_after(&self, dealt: u64) -> u64 {
+        self.0.batches_after(dealt)
+    }
+
+    fn epoch<'a>(
+        &'a mut self,
+        epoch: u64,
+        dealt: u64,
+        first_batch: u64,
+    ) -> Result<train::Batches<'a, FaceBatch>, BoxError> {
+        let batches = self.0.rest_of_epoch(epoch, dealt, first_batch);
+        Ok(Box::new(batches.map(|batch| batch.map_err(BoxError::from))))
+    }
+}
+
+/// Says once more, at the end, how many images this rank did without.
+pub(crate) fn report_bad_images(faces: &Faces) {
+    let bad = faces.bad();
+    if bad.count() == 0 {
+        return;
+    }
+    let list = bad.list().map(|list| format!(": see {}", list.display()));
+    let list = list.unwrap_or_default();
+    tracing::warn!("{} of {} images were left out{list}", bad.count(), bad.of());
 }

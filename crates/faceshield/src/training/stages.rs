@@ -1,23 +1,83 @@
-//! Stage I and stage II, put together from their options.
+//! The identity encoder, stage I and stage II, put together from their options.
 
 use std::path::{Path, PathBuf};
 
+use encoder::pretraining::STAGE;
 use encoder::{FrozenEncoder, Stats};
 use fse::{Extractor, FseStage, Painter, PainterFactory};
 use irc::{IrcStage, Reconstructor};
 use tch::Device;
-use train::checkpoint;
+use train::checkpoint::{self, Checkpoint};
 
 use crate::options::{Common, FseOptions, IrcOptions};
 
-/// The identity encoder that the options name, or a random one.
+/// The identity encoder that the options name: by `encoder_weights`, or, where that is empty,
+/// the one in `began` (a checkpoint of stage I that goes on), or the newest of
+/// `checkpoints_ENCODER` in `checkpoint_dir`, or a random one.
 ///
 /// # Errors
 ///
-/// A file that cannot be read or holds another model.
-pub(crate) fn encoder(common: &Common, device: Device) -> anyhow::Result<FrozenEncoder> {
-    let file = Path::new(&common.encoder.encoder_weights);
-    Ok(FrozenEncoder::load(&common.model, file, common.engine.seed, device)?)
+/// A file or checkpoint that cannot be read or holds another model.
+pub(crate) fn encoder(
+    common: &Common,
+    began: Option<&Checkpoint>,
+    checkpoint_dir: Option<&Path>,
+    device: Device,
+) -> anyhow::Result<FrozenEncoder> {
+    let (model, seed) = (&common.model, common.engine.seed);
+    let given = common.encoder.encoder_weights.as_str();
+    let found = match (given, began, checkpoint_dir) {
+        (RANDOM, ..) | ("", None, None) => None,
+        // One of another model is the engine's to refuse.
+        ("", Some(began), _) => Some(began.clone()).filter(|began| fits(began, common).is_ok()),
+        ("", None, Some(folder)) => newest_encoder(folder)?,
+        (given, ..) if Path::new(given).is_dir() => {
+            Some(checkpoint::find(Path::new(given), STAGE)?)
+        }
+        (given, ..) => return Ok(FrozenEncoder::load(model, Path::new(given), seed, device)?),
+    };
+    let Some(found) = found else { return Ok(FrozenEncoder::random(model, seed, device)) };
+    fits(&found, common)?;
+    let file = found.path().join(checkpoint::MODEL);
+    Ok(FrozenEncoder::from_checkpoint(model, &found.model()?, &file, device)?)
+}
+
+/// The value of `encoder_weights` that asks for no weights at all.
+const RANDOM: &str = "random";
+
+/// The newest checkpoint of `train encoder`, if there is one.
+fn newest_encoder(checkpoint_dir: &Path) -> anyhow::Result<Option<Checkpoint>> {
+    let folder = checkpoint::folder(checkpoint_dir, STAGE);
+    // What is no folder holds none; where a run cannot write, the engine says so.
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let (found, skipped) = checkpoint::newest(&folder)?;
+    for torn in skipped {
+        tracing::warn!("checkpoint {} skipped: {}", torn.path.display(), torn.problem);
+    }
+    Ok(found)
+}
+
+/// Refuses an encoder of another size, or of another order of colours.
+fn fits(found: &Checkpoint, common: &Common) -> anyhow::Result<()> {
+    let ours = [
+        ("image_size", toml::Value::from(common.model.image_size)),
+        ("width_divisor", toml::Value::from(common.model.width_divisor)),
+        ("channels", toml::Value::from(common.data.channels.name())),
+    ];
+    for (key, ours) in ours {
+        let theirs = found.manifest().configuration.get(key);
+        if let Some(theirs) = theirs.filter(|theirs| **theirs != ours) {
+            anyhow::bail!(
+                "the identity encoder in {} has {key} = {theirs}, this run has {ours}: train one \
+                 that fits (`faceshield train encoder`), set encoder_weights to its file, or \
+                 encoder_weights=random to go without",
+                found.path().display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Stage I at its start.

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use encoder::{FrozenEncoder, Origin, Stats, StatsAccumulator};
+use encoder::{FrozenEncoder, Stats, StatsAccumulator};
 use faces::Faces;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use tch::Kind;
 
 use super::Setting;
 use crate::options::{Channels, Common};
@@ -114,13 +114,13 @@ pub(crate) fn compute(
 
 /// The cache file for exactly this data, model and encoder.
 fn cache_file(common: &Common, faces: &Faces, encoder: &FrozenEncoder) -> anyhow::Result<PathBuf> {
-    let weights = match encoder.origin() {
-        Origin::Random(seed) => format!("random {seed}"),
-        Origin::File(path) => {
-            let bytes = std::fs::read(path);
-            hex(&Sha256::digest(bytes.with_context(|| format!("cannot read {}", path.display()))?))
-        }
-    };
+    let mut sum = Sha256::new();
+    for (name, tensor) in encoder.state() {
+        sum.update(name.as_bytes());
+        let numbers: Vec<f32> = Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1))?;
+        numbers.iter().for_each(|x| sum.update(x.to_le_bytes()));
+    }
+    let weights = hex(&sum.finalize());
     let what = format!(
         "{VERSION}\n{}\n{}\n{:?}\n{}\n{weights}",
         faces.index().key(),

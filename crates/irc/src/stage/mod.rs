@@ -13,10 +13,7 @@ use weights::Tensors;
 use crate::condition::{Condition, Identities};
 use crate::painted::{Painted, Report};
 use crate::reconstructor::{buffers, parameters};
-use crate::{
-    BatchStatistics, Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor,
-    losses,
-};
+use crate::{Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, losses};
 
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
@@ -185,11 +182,7 @@ impl Stage for IrcStage {
         info: &StepInfo,
     ) -> Result<Losses, BoxError> {
         let world = optim.world();
-        let mode = &match self.config.batch_norm {
-            BatchStatistics::Sync => Mode::Synced(world.clone()),
-            BatchStatistics::Local => Mode::Train,
-            BatchStatistics::Frozen => Mode::Eval,
-        };
+        let mode = &self.config.batch_norm.mode(world);
         let seen = self.see(batch)?;
         let w = &self.config.loss;
         let identities = Identities { z: &seen.z, e: &seen.e };

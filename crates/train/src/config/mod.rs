@@ -1,11 +1,13 @@
 //! Configuration: the engine's own keys, and how layers of files and flags become one.
 
 mod layers;
+mod optimizer;
 mod precision;
 mod schedule;
 mod source;
 
 pub use layers::Layers;
+pub use optimizer::Optimizer;
 pub use precision::Precision;
 pub use schedule::Schedule;
 
@@ -29,10 +31,22 @@ pub struct Config {
     pub epochs: u64,
     /// Pairs per step and rank.
     pub batch_size: usize,
-    /// Adam's learning rate (at the schedule's top).
+    /// The rule of updates: `adam` (with the betas of each group) or `sgd`.
+    pub optimizer: Optimizer,
+    /// Decay of SGD's running sum of gradients, 0 to 1; 0 keeps none.
+    pub momentum: f64,
+    /// Whether SGD looks ahead along that sum.
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradients of what has two dimensions or more (convolutions,
+    /// matrices), not to norms, slopes and biases.
+    pub weight_decay: f64,
+    /// The learning rate (at the schedule's top).
     pub lr: f64,
-    /// How the rate changes after the warm-up: `constant`, `linear` or `cosine` (to 0).
+    /// How the rate changes after the warm-up: `constant`, `linear`, `cosine` or `polynomial`
+    /// (to 0).
     pub lr_schedule: Schedule,
+    /// The exponent of the `polynomial` schedule.
+    pub lr_power: f64,
     /// Steps over which the rate first rises linearly from 0.
     pub warmup_steps: u64,
     /// Gradients of a group are scaled down to this L2 norm; 0 leaves them as they are.
@@ -49,6 +63,9 @@ pub struct Config {
     pub log_every: u64,
     /// Steps between preview pictures; 0 makes none.
     pub preview_every: u64,
+    /// Steps between validations, of stages that have one; one more at the end of the run. 0
+    /// makes none.
+    pub validate_every: u64,
     /// Non-finite steps in a row after which the run stops.
     pub max_bad_steps: u64,
     /// A loss that exceeds its mean over the last hundred or so steps by this many standard
@@ -71,8 +88,13 @@ impl Default for Config {
             tf32: false,
             epochs: 10,
             batch_size: 2,
+            optimizer: Optimizer::Adam,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
             lr: 1e-4,
             lr_schedule: Schedule::Constant,
+            lr_power: 2.0,
             warmup_steps: 0,
             clip_grad_norm: 1.0,
             checkpoint_every: 2000,
@@ -81,6 +103,7 @@ impl Default for Config {
             background_saves: true,
             log_every: 100,
             preview_every: 100,
+            validate_every: 1000,
             max_bad_steps: 10,
             spike_deviations: 6.0,
             timeout_seconds: 120,
@@ -100,6 +123,19 @@ impl Config {
             (self.epochs > 0, "epochs must be at least 1"),
             (self.batch_size > 0, "batch_size must be at least 1"),
             (self.lr.is_finite() && self.lr > 0.0, "lr must be a positive number"),
+            ((0.0..1.0).contains(&self.momentum), "momentum must be a number from 0 to below 1"),
+            (
+                !self.nesterov || self.momentum > 0.0,
+                "nesterov needs a momentum above 0: set momentum, or nesterov = false",
+            ),
+            (
+                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+                "weight_decay must be a positive number, or 0 for none",
+            ),
+            (
+                self.lr_power.is_finite() && self.lr_power > 0.0,
+                "lr_power must be a positive number",
+            ),
             (
                 self.clip_grad_norm.is_finite() && self.clip_grad_norm >= 0.0,
                 "clip_grad_norm must be a positive number, or 0 for no clipping",
@@ -199,6 +235,10 @@ mod tests {
         Config::default().validate().unwrap();
         let bad = [
             (Config { epochs: 0, ..Config::default() }, "epochs"),
+            (Config { momentum: 1.0, ..Config::default() }, "momentum"),
+            (Config { nesterov: true, momentum: 0.0, ..Config::default() }, "nesterov"),
+            (Config { weight_decay: f64::NAN, ..Config::default() }, "weight_decay"),
+            (Config { lr_power: 0.0, ..Config::default() }, "lr_power"),
             (Config { lr: f64::NAN, ..Config::default() }, "lr"),
             (Config { clip_grad_norm: -1.0, ..Config::default() }, "clip_grad_norm"),
             (Config { log_every: 0, ..Config::default() }, "log_every"),

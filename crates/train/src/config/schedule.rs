@@ -14,6 +14,8 @@ pub enum Schedule {
     Linear,
     /// Half a cosine down to 0 at the last step.
     Cosine,
+    /// Down to 0 at the last step as `(1 − progress)^lr_power`.
+    Polynomial,
 }
 
 impl Config {
@@ -32,6 +34,7 @@ impl Config {
             * match self.lr_schedule {
                 Schedule::Constant => 1.0,
                 Schedule::Linear => 1.0 - progress,
+                Schedule::Polynomial => (1.0 - progress).powf(self.lr_power),
                 Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
             }
     }
@@ -45,7 +48,8 @@ mod tests {
     fn warm_up_then_decay() {
         let config =
             |lr_schedule| Config { lr: 2.0, warmup_steps: 4, lr_schedule, ..Config::default() };
-        for schedule in [Schedule::Constant, Schedule::Linear, Schedule::Cosine] {
+        let all = [Schedule::Constant, Schedule::Linear, Schedule::Cosine, Schedule::Polynomial];
+        for schedule in all {
             assert_eq!(config(schedule).rate(0, 14), 0.5);
             assert_eq!(config(schedule).rate(3, 14), 2.0);
             assert_eq!(config(schedule).rate(4, 14), 2.0);
@@ -53,6 +57,8 @@ mod tests {
         assert_eq!(config(Schedule::Constant).rate(13, 14), 2.0);
         assert!((config(Schedule::Linear).rate(9, 14) - 1.0).abs() < 1e-12);
         assert!((config(Schedule::Cosine).rate(9, 14) - 1.0).abs() < 1e-12);
+        assert!((config(Schedule::Polynomial).rate(9, 14) - 0.5).abs() < 1e-12);
         assert_eq!(config(Schedule::Linear).rate(99, 14), 0.0);
+        assert_eq!(config(Schedule::Polynomial).rate(99, 14), 0.0);
     }
 }

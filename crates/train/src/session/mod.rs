@@ -18,6 +18,7 @@ use crate::verdicts::Verdicts;
 use crate::{Config, Error, Losses, Optimizers, Places, Stage, StepInfo, Stop, Summary, mix};
 use c10d::World;
 use c10d::torch::Autocast;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct Session<'a> {
     trace: Trace,
     pace: Pace,
     last: Option<Line>,
+    /// What the last validation found.
+    validation: BTreeMap<&'static str, f64>,
     resumed: Option<u64>,
     /// The newest checkpoint.
     saved: Option<PathBuf>,
@@ -105,10 +108,10 @@ impl<'a> Session<'a> {
         self.buffers = stage.buffers().iter().map(|buffer| buffer.detach().copy()).collect();
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
         Ok(StepInfo {
-            total: self.course.total(),
             epoch,
             batch,
             step,
+            total: self.course.total(),
             seed: mix(self.config.seed, step),
             log_due: due(self.config.log_every),
             preview_due: due(self.config.preview_every),
@@ -148,6 +151,12 @@ impl<'a> Session<'a> {
         self.course.advance();
         self.progress.step(self.position().step);
         Ok(())
+    }
+
+    /// Every `validate_every` steps, and at the end of the run; never with 0.
+    pub(crate) fn validation_due(&self) -> bool {
+        let every = self.config.validate_every;
+        every > 0 && (self.position().step.is_multiple_of(every) || self.done())
     }
 
     /// Every `checkpoint_every` steps (0: at the end of each epoch), at the end of the run, and
@@ -199,6 +208,9 @@ impl<'a> Session<'a> {
             };
             return Err(Error::Unsaved { step: self.course.position().step, problem, left });
         }
+        let named = |numbers: BTreeMap<&str, f64>| {
+            numbers.into_iter().map(|(name, x)| (name.to_string(), x)).collect()
+        };
         let losses = self.last.map(|line| line.losses).unwrap_or_default();
         Ok(Summary {
             steps: self.course.position().step,
@@ -208,7 +220,8 @@ impl<'a> Session<'a> {
             finished: self.course.finished(),
             checkpoint: self.saved,
             lost,
-            losses: losses.into_iter().map(|(name, x)| (name.to_string(), x)).collect(),
+            losses: named(losses),
+            validation: named(self.validation),
         })
     }
 }

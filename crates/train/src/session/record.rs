@@ -37,6 +37,41 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// All ranks together: how good the state of training is. The numbers go to the line of
+    /// the step that has just been done.
+    pub(crate) fn validate<S: Stage>(
+        &mut self,
+        stage: &mut S,
+        info: &StepInfo,
+    ) -> Result<(), Error> {
+        let found = {
+            let _guard = tch::no_grad_guard();
+            let _precision = self.precision();
+            stage.validate(self.world)
+        };
+        let failed = |source| Error::Stage { stage: stage.name(), step: info.step, source };
+        let found = agree::all_ok(self.world, "validate", found.map_err(failed))?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.validation = found.into_iter().collect();
+        self.metrics.validated(&self.validation);
+        let numbers: Vec<String> =
+            self.validation.iter().map(|(name, x)| format!("{name} {x:.4}")).collect();
+        self.progress.say(&format!(
+            "{} validated after step {}: {}",
+            stage.name(),
+            info.step,
+            numbers.join("  ")
+        ));
+        if let Some(board) = &mut self.board {
+            let tagged = self.validation.iter().map(|(name, x)| (format!("Validation/{name}"), *x));
+            board.scalars(info.step, crate::metrics::now(), tagged);
+            board.flush();
+        }
+        Ok(())
+    }
+
     /// Rank 0: one picture, as a file and in TensorBoard.
     pub(crate) fn preview<S: Stage>(
         &mut self,

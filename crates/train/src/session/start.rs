@@ -15,7 +15,7 @@ use crate::trace::Trace;
 use crate::verdicts::Verdicts;
 use crate::{Config, Error, Optimizers, Places, Stage, agree, mix};
 use c10d::World;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
@@ -42,7 +42,7 @@ impl<'a> Session<'a> {
         tch::manual_seed(mix(config.seed, world.rank() as u64) as i64);
 
         check_state(stage)?;
-        let mut optimizers = Optimizers::new(world, stage.groups(), config.clip_grad_norm)?;
+        let mut optimizers = Optimizers::new(world, stage.groups(), config)?;
         let device = optimizers.device();
         let trace = places.run_dir.join(format!("trace/{name}_rank_{}.json", world.rank()));
         let trace = Trace::new(trace, places.profile);
@@ -115,6 +115,7 @@ impl<'a> Session<'a> {
             trace,
             pace: Pace::new(bytes),
             last: None,
+            validation: BTreeMap::new(),
             resumed,
             saved,
             unsaved: None,

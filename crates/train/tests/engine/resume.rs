@@ -77,3 +77,55 @@ fn what_a_run_leaves_behind() {
     assert_eq!(train(folder.path(), &config, 100).unwrap().steps, 12);
     assert_eq!(metrics(folder.path()), lines);
 }
+
+/// Every third step and the last one, with the same numbers after a resume; never with 0.
+#[test]
+fn validations_are_in_the_lines_of_their_steps() {
+    let (straight, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (straight, halves) = (straight.path(), halves.path());
+    let config = Config { validate_every: 3, ..config() };
+    let summary = train(straight, &config, 8).unwrap();
+    let validated = |folder| {
+        let value = |line: &serde_json::Value| {
+            let size = line.get("validation").map(|found| found["size"].as_f64().unwrap());
+            size.map(|size| (line["step"].as_u64().unwrap(), size))
+        };
+        metrics(folder).iter().filter_map(value).collect::<Vec<_>>()
+    };
+    let found = validated(straight);
+    let points = read(&straight.join("run"));
+    let shown = points.iter().filter(|point| point.tag == "Validation/size");
+    let shown: Vec<_> = shown.map(|point| (point.step as u64, point.scalar.unwrap())).collect();
+    assert_eq!(shown, found.iter().map(|(step, x)| (*step, *x as f32)).collect::<Vec<_>>());
+    assert_eq!(found.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 5, 7]);
+    assert_eq!(summary.validation["size"], found[2].1);
+
+    train(halves, &config, 4).unwrap();
+    train(halves, &config, 8).unwrap();
+    let resumed: Vec<_> = validated(halves).into_iter().filter(|(step, _)| *step != 3).collect();
+    assert_eq!(resumed, found, "step 3 was the last of its run");
+
+    let none = tempfile::tempdir().unwrap();
+    let summary = train(none.path(), &Config { validate_every: 0, ..config }, 3).unwrap();
+    assert!(validated(none.path()).is_empty() && summary.validation.is_empty());
+}
+
+/// SGD's running sums are part of a checkpoint, and penalised weights go on as they were.
+#[test]
+fn sgd_resumes_exactly() {
+    let (straight, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = Config {
+        optimizer: train::config::Optimizer::Sgd,
+        nesterov: true,
+        weight_decay: 0.01,
+        lr_schedule: train::config::Schedule::Polynomial,
+        ..config()
+    };
+    train(straight.path(), &config, 8).unwrap();
+    train(halves.path(), &config, 4).unwrap();
+    train(halves.path(), &config, 8).unwrap();
+    assert_eq!(state(straight.path(), 8), state(halves.path(), 8));
+    let optimizer = checkpoint(straight.path(), 8).join("optimizer.safetensors");
+    let names: Vec<_> = weights::read(&optimizer).unwrap().tensors.into_keys().collect();
+    assert!(names.contains(&"g.G.weight.momentum_buffer".to_string()), "{names:?}");
+}

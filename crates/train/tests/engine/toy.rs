@@ -157,6 +157,14 @@ impl Stage for Toy {
         Ok(Some(batch.target.get(0).tanh().reshape([3, 1, 1]).expand([3, 4, 6], false)))
     }
 
+    /// How large the generator's parameters are.
+    fn validate(&mut self, world: &World) -> Result<Vec<(&'static str, f64)>, BoxError> {
+        let [weight, bias] = &self.generator;
+        assert!(!weight.requires_grad());
+        let own = weight.square().sum(None) + bias.square().sum(None);
+        Ok(vec![("size", world.mean_scalar(own.double_value(&[]))?)])
+    }
+
     fn scalars(&self) -> &'static [(&'static str, &'static str)] {
         &[("Loss/G_loss", "G_loss"), ("Loss/D_loss", "D_loss"), ("Loss/never", "never")]
     }
@@ -236,6 +244,7 @@ pub(crate) fn config() -> Config {
         checkpoint_every: 0,
         log_every: 1,
         preview_every: 2,
+        validate_every: 0,
         ..Config::default()
     }
 }

@@ -17,7 +17,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Checkpoint {
     /// The stage
-    #[arg(long, value_name = "fse|irc")]
+    #[arg(long, value_name = "encoder|fse|irc")]
     stage: StageName,
 
     #[command(flatten)]
@@ -52,6 +52,10 @@ struct Report {
 pub(crate) fn run(args: &Checkpoint) -> anyhow::Result<()> {
     let layers = args.sources.layers()?;
     match args.stage {
+        StageName::Encoder => {
+            let (stage, options) = step::recogniser(&layers)?;
+            measure(&stage, args, options.common())
+        }
         StageName::Fse => {
             let (stage, options) = step::fse(&layers)?;
             measure(&stage, args, options.common())
@@ -66,9 +70,9 @@ pub(crate) fn run(args: &Checkpoint) -> anyhow::Result<()> {
 fn measure<S: Stage>(stage: &S, args: &Checkpoint, common: &Common) -> anyhow::Result<()> {
     let (world, engine) = (World::solo(), &common.engine);
     let device = step::device(common)?;
-    let optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
+    let optimizers = Optimizers::new(&world, stage.groups(), engine)?;
     for tensor in optimizers.state().values() {
-        // Adam's zeros have no memory of their own before they are written for the first time.
+        // Zeros have no memory of their own before they are written for the first time.
         let _ = tensor.shallow_clone().f_fill_(0.0)?;
     }
     let folder = tempfile::tempdir_in(&args.dir)

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
+use encoder::pretraining::EncoderStage;
 use encoder::{LayerStats, ModelConfig, READOUT_LAYERS, Stats};
-use faces::{PairBatch, PairItem};
+use faces::{FaceBatch, FaceItem, PairBatch, PairItem};
 use fse::{Extractor, FseStage};
 use irc::IrcStage;
 use serde::Serialize;
@@ -16,20 +17,22 @@ use train::{Optimizers, Stage, StepInfo, mix};
 
 use super::limit;
 use crate::failure::misuse;
-use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
+use crate::options::{
+    Common, FseOptions, IrcOptions, Options, RecogniserOptions, Sources, resolve,
+};
 use crate::output;
-use crate::training::stages;
+use crate::training::{recogniser, stages};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Step {
     /// The stage
-    #[arg(long, value_name = "fse|irc")]
+    #[arg(long, value_name = "encoder|fse|irc")]
     stage: StageName,
 
     #[command(flatten)]
     sources: Sources,
 
-    /// Pairs in the batch [default: the preset's]
+    /// Pairs (of `encoder`, images) in the batch [default: the preset's]
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
 
@@ -48,6 +51,7 @@ pub(crate) struct Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum StageName {
+    Encoder,
     Fse,
     Irc,
 }
@@ -81,16 +85,31 @@ pub(crate) fn run(args: &Step) -> anyhow::Result<()> {
     }
     let started = Instant::now();
     let report = match args.stage {
+        StageName::Encoder => {
+            let (stage, options) = recogniser(&layers)?;
+            measure(stage, random_faces, args, options.common(), started)?
+        }
         StageName::Fse => {
             let (stage, options) = fse(&layers)?;
-            measure(stage, args, options.common(), started)?
+            measure(stage, random_batch, args, options.common(), started)?
         }
         StageName::Irc => {
             let (stage, options) = irc(&layers)?;
-            measure(stage, args, options.common(), started)?
+            measure(stage, random_batch, args, options.common(), started)?
         }
     };
     output::json(&report)
+}
+
+/// People that the recogniser tells apart.
+const PEOPLE: usize = 300;
+
+/// The recogniser's training as `train encoder` makes it, for [`PEOPLE`] people.
+pub(super) fn recogniser(layers: &Layers) -> anyhow::Result<(EncoderStage, RecogniserOptions)> {
+    let options: RecogniserOptions = resolve(layers, encoder::pretraining::STAGE)?;
+    let device = device(options.common())?;
+    let start = recogniser::start(&options, device)?;
+    Ok((recogniser::stage(&options, &start, PEOPLE, device)?, options))
 }
 
 /// Stage I as `train fse` makes it, on statistics that need no data.
@@ -125,7 +144,7 @@ pub(super) fn name(device: Device) -> String {
 
 /// An encoder, and statistics that need no data: mean 0, spread 1, all active.
 fn frozen(common: &Common, device: Device) -> anyhow::Result<(encoder::FrozenEncoder, Stats)> {
-    Ok((stages::encoder(common, device)?, plain_stats(&common.model)))
+    Ok((stages::encoder(common, None, None, device)?, plain_stats(&common.model)))
 }
 
 fn plain_stats(model: &ModelConfig) -> Stats {
@@ -144,12 +163,7 @@ fn plain_stats(model: &ModelConfig) -> Stats {
 
 /// `batch` pairs of random images.
 fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<PairBatch> {
-    let shape = [batch as i64, 3, model.image_size, model.image_size];
-    let images = |stream| -> anyhow::Result<Tensor> {
-        let seed = mix(seed, stream);
-        let noise = c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?;
-        Ok(((noise + 1.0) * 127.5).clamp(0.0, 255.0).to_kind(Kind::Uint8))
-    };
+    let images = |stream| random_images(model, batch, mix(seed, stream));
     let item = |k: usize| PairItem {
         position: k as u64,
         source: 2 * k,
@@ -162,16 +176,36 @@ fn random_batch(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<
     Ok(PairBatch { source: images(0)?, target: images(1)?, items, names })
 }
 
-fn measure<S: Stage<Batch = PairBatch>>(
+/// `batch` random images, each of another person.
+fn random_faces(model: &ModelConfig, batch: usize, seed: u64) -> anyhow::Result<FaceBatch> {
+    let images = random_images(model, batch, mix(seed, 0))?;
+    let item = |k: usize| FaceItem {
+        position: k as u64,
+        image: k,
+        label: k % PEOPLE,
+        seed: mix(seed, 2 + k as u64),
+    };
+    let names = vec!["random numbers".to_owned(); batch];
+    Ok(FaceBatch { images, items: (0..batch).map(item).collect(), names })
+}
+
+fn random_images(model: &ModelConfig, count: usize, seed: u64) -> anyhow::Result<Tensor> {
+    let shape = [count as i64, 3, model.image_size, model.image_size];
+    let noise = c10d::torch::randn_seeded(&shape, seed, Kind::Float, Device::Cpu)?;
+    Ok(((noise + 1.0) * 127.5).clamp(0.0, 255.0).to_kind(Kind::Uint8))
+}
+
+fn measure<S: Stage>(
     mut stage: S,
+    random: impl Fn(&ModelConfig, usize, u64) -> anyhow::Result<S::Batch>,
     args: &Step,
     common: &Common,
     started: Instant,
 ) -> anyhow::Result<Report> {
     let (engine, device) = (&common.engine, device(common)?);
     let world = c10d::World::solo();
-    let batch = random_batch(&common.model, engine.batch_size, engine.seed)?;
-    let mut optimizers = Optimizers::new(&world, stage.groups(), engine.clip_grad_norm)?;
+    let batch = random(&common.model, engine.batch_size, engine.seed)?;
+    let mut optimizers = Optimizers::new(&world, stage.groups(), engine)?;
     let mut parts = BTreeMap::from([("build", started.elapsed().as_secs_f64())]);
     let mut step = |step: u64| -> anyhow::Result<f64> {
         let step = step + 1;

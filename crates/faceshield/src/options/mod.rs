@@ -1,6 +1,8 @@
 //! Everything a run can be told, as one flat set of keys per stage, and how presets,
 //! files, `--set` and flags become it.
 
+mod recogniser;
+
 use std::path::{Path, PathBuf};
 
 use encoder::{Fidelity, ModelConfig, StatsMeaning};
@@ -12,7 +14,9 @@ use train::config::Layers;
 
 use crate::failure::misuse;
 
-/// The keys that both stages have.
+pub(crate) use recogniser::RecogniserOptions;
+
+/// The keys that all stages have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Common {
@@ -91,7 +95,9 @@ impl Channels {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct EncoderOptions {
-    /// Weight file of the identity encoder; empty: randomly initialised.
+    /// The identity encoder: a weight file, a checkpoint of `train encoder` or the folder that
+    /// holds them, or `random`; empty: the newest in `checkpoints_ENCODER`, or random. What
+    /// `train encoder` starts from; empty: random.
     pub(crate) encoder_weights: String,
     /// Layer statistics; empty: computed from the data and cached.
     pub(crate) stats_file: String,
@@ -150,7 +156,8 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "FILE.toml", overrides_with = "config")]
     pub(crate) config: Option<PathBuf>,
 
-    /// One setting, over the files; `fse.KEY` or `irc.KEY` for one stage only (repeatable)
+    /// One setting, over the files; `encoder.KEY`, `fse.KEY` or `irc.KEY` for one stage only
+    /// (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 
@@ -168,6 +175,7 @@ impl Sources {
     pub(crate) fn layers(&self) -> anyhow::Result<Layers> {
         let wrong = |error: train::Error| misuse(error.to_string());
         let mut layers = Layers::new();
+        layers.declare::<RecogniserOptions>(encoder::pretraining::STAGE).map_err(wrong)?;
         layers.declare::<FseOptions>("fse").map_err(wrong)?;
         layers.declare::<IrcOptions>("irc").map_err(wrong)?;
         if let Some(name) = &self.preset {
@@ -301,18 +309,22 @@ impl Common {
                  (`faceshield data demo` fetches one)",
             ));
         }
-        let root = PathBuf::from(&self.data.data);
-        if !root.is_dir() {
-            anyhow::bail!(
-                "no such folder of faces: {} (`faceshield data demo --out {0}` fetches the demo \
-                 faces)",
-                root.display()
-            );
-        }
-        Ok(root)
+        folder_of_faces(&self.data.data)
     }
 
-    /// What the loader is told; the shares of pairs of one image and of one person are the
+    /// What the loader of single images is told.
+    pub(crate) fn face_loader(&self) -> faces::FaceConfig {
+        faces::FaceConfig {
+            batch_size: self.engine.batch_size,
+            seed: self.engine.seed,
+            bgr: self.data.channels == Channels::Bgr,
+            flip: self.data.flip,
+            workers: self.data.workers,
+            prefetch: self.data.prefetch,
+        }
+    }
+
+    /// What the loader of pairs is told; the shares of pairs of one image and of one person are the
     /// stage's.
     pub(crate) fn loader(&self, [same_share, own_share]: [f64; 2]) -> faces::PairConfig {
         faces::PairConfig {
@@ -327,4 +339,21 @@ impl Common {
             prefetch: self.data.prefetch,
         }
     }
+}
+
+/// A folder that holds one folder per person.
+///
+/// # Errors
+///
+/// There is no such folder.
+pub(crate) fn folder_of_faces(path: &str) -> anyhow::Result<PathBuf> {
+    let root = PathBuf::from(path);
+    if !root.is_dir() {
+        anyhow::bail!(
+            "no such folder of faces: {} (`faceshield data demo --out {0}` fetches the demo \
+             faces)",
+            root.display()
+        );
+    }
+    Ok(root)
 }

@@ -1,4 +1,7 @@
-//! `faceshield train`: statistics, stage I, stage II.
+//! `faceshield train`: the recogniser; statistics, stage I, stage II.
+
+mod report;
+mod stages;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -6,13 +9,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use c10d::World;
-use train::{Places, Resume, Stage, Summary};
+use encoder::pretraining::STAGE;
+use train::{Places, Resume};
 
-use crate::failure::{Stopped, misuse};
-use crate::options::{Common, FseOptions, IrcOptions, Options, Sources, resolve};
+use crate::failure::misuse;
+use crate::options::{
+    Common, FseOptions, IrcOptions, Options, RecogniserOptions, Sources, resolve,
+};
 use crate::output;
+use crate::training::Setting;
 use crate::training::data::DataSet;
-use crate::training::{Setting, data, stages, statistics};
 
 /// What every kind of training says below its options.
 macro_rules! help {
@@ -31,9 +37,22 @@ macro_rules! help {
     };
 }
 
-/// Train stage I, stage II, or both
+/// Train the recogniser, stage I, stage II, or both stages
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Train the recogniser, the identity encoder that both stages stand on
+    ///
+    /// IR-SE-50 with an ArcFace or CosFace margin, on a folder of people, validated on people
+    /// held out of it. The newest checkpoint is what stages I and II use unless encoder_weights
+    /// says otherwise; at the end the encoder is also written to encoder.safetensors in the
+    /// folder of checkpoints.
+    #[command(after_help = help!(
+        "Examples:\n  \
+        faceshield train encoder --preset demo --data people\n  \
+        faceshield train encoder --preset published --data /data/people \
+        --validation /data/others --set encoder.margin=cosface --set precision=bfloat16"
+    ))]
+    Encoder(EncoderArgs),
     /// Train stage I, the feature separation extractor
     #[command(after_help = help!(
         "Example:\n  faceshield train fse --preset demo --data datasets/demo"
@@ -55,6 +74,17 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct EncoderArgs {
+    #[command(flatten)]
+    args: Args,
+
+    /// Folder of other people to validate on, instead of holding some out of --data
+    /// [key: validation_data]
+    #[arg(long, value_name = "ROOT", overrides_with = "validation")]
+    validation: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     sources: Sources,
@@ -63,7 +93,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", overrides_with = "run_dir")]
     run_dir: Option<PathBuf>,
 
-    /// Folder that holds checkpoints_FSE and checkpoints_IRC
+    /// Folder that holds checkpoints_ENCODER, checkpoints_FSE and checkpoints_IRC
     #[arg(long, value_name = "DIR", default_value = ".", overrides_with = "checkpoint_dir")]
     checkpoint_dir: PathBuf,
 
@@ -124,16 +154,18 @@ pub(crate) struct Args {
 struct Plan<'a> {
     args: &'a Args,
     run_dir: PathBuf,
+    encoder: Option<RecogniserOptions>,
     fse: Option<FseOptions>,
     irc: Option<IrcOptions>,
 }
 
 impl<'a> Plan<'a> {
     fn new(command: &'a Command) -> anyhow::Result<Self> {
-        let (args, fse, irc) = match command {
-            Command::Fse(args) => (args, true, false),
-            Command::Irc(args) => (args, false, true),
-            Command::All(args) => (args, true, true),
+        let (args, encoder, fse, irc) = match command {
+            Command::Encoder(EncoderArgs { args, .. }) => (args, true, false, false),
+            Command::Fse(args) => (args, false, true, false),
+            Command::Irc(args) => (args, false, false, true),
+            Command::All(args) => (args, false, true, true),
         };
         if fse && irc && matches!(args.resume, Resume::Path(_)) {
             return Err(misuse(
@@ -154,26 +186,36 @@ impl<'a> Plan<'a> {
         if let Some(share) = args.max_bad_images {
             layers.flag("--max-bad-images", "max_bad_images", share);
         }
-        // Both, also where one is trained: a misspelt key of the other is a mistake as well.
-        let options = (resolve(&layers, "fse")?, resolve(&layers, "irc")?);
+        if let Command::Encoder(EncoderArgs { validation: Some(root), .. }) = command {
+            let root = root.to_str().ok_or_else(|| misuse("--validation must be UTF-8"))?;
+            layers.flag("--validation", "encoder.validation_data", root);
+        }
+        // All, also where one is trained: a misspelt key of another is a mistake as well.
+        let options =
+            (resolve(&layers, STAGE)?, resolve(&layers, "fse")?, resolve(&layers, "irc")?);
         let run_dir = args.run_dir.clone();
         Ok(Self {
             args,
             run_dir: run_dir.unwrap_or_else(|| Path::new("runs").join(args.sources.run_name())),
-            fse: fse.then_some(options.0),
-            irc: irc.then_some(options.1),
+            encoder: encoder.then_some(options.0),
+            fse: fse.then_some(options.1),
+            irc: irc.then_some(options.2),
         })
     }
 
     /// The options of every stage to train.
     fn commons(&self) -> impl Iterator<Item = &Common> {
+        let encoder = self.encoder.iter().map(Options::common);
         let fse = self.fse.iter().map(Options::common);
-        fse.chain(self.irc.iter().map(Options::common))
+        encoder.chain(fse).chain(self.irc.iter().map(Options::common))
     }
 
     /// The resolved configuration, one table per stage, as `config.toml` has it.
     fn table(&self) -> anyhow::Result<toml::Table> {
         let mut table = toml::Table::new();
+        if let Some(options) = &self.encoder {
+            table.insert(STAGE.to_owned(), options.table()?.into());
+        }
         if let Some(options) = &self.fse {
             table.insert("fse".to_owned(), options.table()?.into());
         }
@@ -235,18 +277,21 @@ fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<(
     let list = bad_list(plan, setting)?;
     let images = DataSet::open(first, setting, Some(&list))?;
     let mut summaries = Vec::new();
+    if let Some(options) = &plan.encoder {
+        summaries.push(("recogniser", stages::encoder(plan, options, &images, setting)?));
+    }
     if let Some(options) = &plan.fse {
-        summaries.push(("stage I", train_fse(plan, options, &images, setting)?));
+        summaries.push(("stage I", stages::fse(plan, options, &images, setting)?));
     }
     if let Some(options) = &plan.irc {
         // Stage II may read other images than stage I.
         let same = options.common.data.data == first.data.data;
         let images =
             if same { images } else { DataSet::open(&options.common, setting, Some(&list))? };
-        summaries.push(("stage II", train_irc(plan, options, &images, setting)?));
+        summaries.push(("stage II", stages::irc(plan, options, &images, setting)?));
     }
     if setting.world.is_main() {
-        report(plan, &summaries)?;
+        report::print(plan, &summaries)?;
     }
     match summaries.iter().map(|(_, summary)| summary.lost).sum() {
         0 => Ok(()),
@@ -270,94 +315,6 @@ fn bad_list(plan: &Plan<'_>, setting: &Setting) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn train_fse(
-    plan: &Plan<'_>,
-    options: &FseOptions,
-    images: &DataSet,
-    setting: &Setting,
-) -> anyhow::Result<Summary> {
-    let faces = images.faces(&options.common)?;
-    let encoder = stages::encoder(&options.common, setting.device)?;
-    if setting.world.is_main() {
-        tracing::info!("{}", encoder.origin());
-    }
-    let stats = statistics::load_or_compute(&options.common, &faces, &encoder, setting)?;
-    let stage = stages::fse(options, encoder, &stats, setting.device)?;
-    let pairs = data::Pairs::new(&options.common, [0.0; 2], faces, setting)?;
-    train_stage(plan, options, stage, pairs, setting)
-}
-
-fn train_irc(
-    plan: &Plan<'_>,
-    options: &IrcOptions,
-    images: &DataSet,
-    setting: &Setting,
-) -> anyhow::Result<Summary> {
-    let faces = images.faces(&options.common)?;
-    let (extractor, found) =
-        stages::trained_extractor(options, &plan.args.checkpoint_dir, setting.device)?;
-    if setting.world.is_main() {
-        tracing::info!("stage II stands on {}", found.display());
-    }
-    let stage = stages::irc(options, extractor)?;
-    let pairs =
-        data::Pairs::new(&options.common, [options.same_share, options.own_share], faces, setting)?;
-    train_stage(plan, options, stage, pairs, setting)
-}
-
-/// Hands one stage to the engine.
-///
-/// # Errors
-///
-/// What the engine met; [`Stopped`], after the checkpoint was saved.
-fn train_stage<S>(
-    plan: &Plan<'_>,
-    options: &impl Options,
-    mut stage: S,
-    mut pairs: data::Pairs,
-    setting: &Setting,
-) -> anyhow::Result<Summary>
-where
-    S: Stage<Batch = faces::PairBatch>,
-{
-    let Setting { world, requests, .. } = setting;
-    let (engine, places) = (&options.common().engine, plan.places(options, world)?);
-    let name = stage.name();
-    let outcome = train::run(&mut stage, &mut pairs, engine, world, &places, requests);
-    pairs.report_bad_images();
-    let summary = outcome?;
-    if let Some(stop) = summary.stopped {
-        let at = match &summary.checkpoint {
-            Some(path) => {
-                format!("after step {} of {name}, saved in {}", summary.steps, path.display())
-            }
-            None => format!("before the first step of {name}"),
-        };
-        return Err(Stopped(format!("stopped {stop} {at}: run the same command to go on")).into());
-    }
-    Ok(summary)
-}
-
-/// Says where everything is.
-fn report(plan: &Plan<'_>, summaries: &[(&str, Summary)]) -> anyhow::Result<()> {
-    for (name, summary) in summaries {
-        let losses: Vec<String> =
-            summary.losses.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        output::line(format_args!(
-            "{name}: {} steps, checkpoint {}",
-            summary.steps,
-            show(summary.checkpoint.as_deref())
-        ))?;
-        if !losses.is_empty() {
-            output::line(format_args!("  {}", losses.join("  ")))?;
-        }
-    }
-    let run_dir = plan.run_dir.display();
-    output::line(format_args!("previews:  {run_dir}/preview"))?;
-    output::line(format_args!("metrics:   {run_dir}/metrics.jsonl"))?;
-    Ok(output::line(format_args!("dashboard: tensorboard --logdir {run_dir}"))?)
-}
-
 /// A number that a configuration key can hold.
 fn count() -> clap::builder::RangedI64ValueParser {
     clap::value_parser!(i64).range(0..)
@@ -370,8 +327,4 @@ fn hours(text: &str) -> Result<Duration, String> {
         Ok(time) if !time.is_zero() && hours < 1e6 => Ok(time),
         _ => Err("give a positive number of hours, at most a million".to_owned()),
     }
-}
-
-fn show(path: Option<&Path>) -> String {
-    path.map_or_else(|| "(none)".to_owned(), |path| path.display().to_string())
 }

@@ -1,35 +1,33 @@
-//! One Adam and one gradient reducer per trainable group.
+//! One update rule (Adam or SGD) and one gradient reducer per trainable group.
 //!
 //! Outside [`Optimizers::record`] and [`Optimizers::minimize`] the parameters of every
 //! group are frozen, so that a backward pass touches the group it is meant for and
 //! nothing else, and each reducer sees gradients of its own group only.
 
-use crate::{BoxError, Error, Group};
+mod rule;
+
+use crate::{BoxError, Config, Error, Group};
 use c10d::{Reducer, ReducerOptions, World};
+use rule::Rule;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
-
-/// Adam's ε, PyTorch's default.
-const EPSILON: f64 = 1e-8;
 
 /// The optimizers of all groups of a stage.
 pub struct Optimizers<'w> {
     world: &'w World,
     clip_grad_norm: f64,
+    weight_decay: f64,
     rate: f64,
     spoilt: bool,
     groups: Vec<Trained>,
 }
 
-/// A group with the state of its Adam.
+/// A group with the state of its updates.
 struct Trained {
     name: &'static str,
     names: Vec<String>,
     parameters: Vec<Tensor>,
-    exp_avg: Vec<Tensor>,
-    exp_avg_sq: Vec<Tensor>,
-    steps: Vec<Tensor>,
-    betas: (f64, f64),
+    rule: Rule,
     /// Only with more than one rank.
     reducer: Option<Reducer>,
     /// L2 norm of this step's averaged gradients before clipping.
@@ -39,22 +37,22 @@ struct Trained {
 }
 
 impl<'w> Optimizers<'w> {
-    /// Fresh Adams (m = v = 0) for the groups, whose parameters become frozen leaves.
-    ///
-    /// # Arguments
-    /// * `clip_grad_norm` - largest L2 norm of a group's gradients; 0 does not clip.
+    /// The optimizers that `config` asks for (`optimizer`, `momentum`, `nesterov`,
+    /// `weight_decay`, `clip_grad_norm`), their state 0, for the groups, whose parameters
+    /// become frozen leaves.
     ///
     /// # Errors
     /// If two groups share a name or a group is empty; if the ranks disagree on shapes.
-    pub fn new(world: &'w World, groups: Vec<Group>, clip_grad_norm: f64) -> Result<Self, Error> {
+    pub fn new(world: &'w World, groups: Vec<Group>, config: &Config) -> Result<Self, Error> {
         let mut trained: Vec<Trained> = Vec::new();
         for group in groups {
             if trained.iter().any(|other| other.name == group.name) {
                 return Err(wrong(group.name, "two groups have this name"));
             }
-            trained.push(Trained::new(world, group)?);
+            trained.push(Trained::new(world, group, config)?);
         }
-        Ok(Self { world, clip_grad_norm, rate: 0.0, spoilt: false, groups: trained })
+        let Config { clip_grad_norm, weight_decay, .. } = *config;
+        Ok(Self { world, clip_grad_norm, weight_decay, rate: 0.0, spoilt: false, groups: trained })
     }
 
     /// The ranks of this run. Does not borrow the optimizers, so that a closure given
@@ -92,7 +90,7 @@ impl<'w> Optimizers<'w> {
         }
     }
 
-    /// One Adam step of `group` down the gradient of the loss that `f` returns.
+    /// One step of `group` down the gradient of the loss that `f` returns.
     ///
     /// `f` and the backward pass run with only this group trainable; the gradients are
     /// averaged over ranks, clipped together to `clip_grad_norm`, used and freed. If
@@ -109,6 +107,7 @@ impl<'w> Optimizers<'w> {
         f: impl FnOnce() -> Result<Tensor, BoxError>,
     ) -> Result<(), BoxError> {
         let (clip, rate, spoilt) = (self.clip_grad_norm, self.rate, self.spoilt);
+        let decay = self.weight_decay;
         let group = self
             .groups
             .iter_mut()
@@ -129,7 +128,7 @@ impl<'w> Optimizers<'w> {
         if clip > 0.0 {
             c10d::torch::clip_grads(&group.parameters, &norm, clip)?;
         }
-        group.adam(rate, &bad)?;
+        group.rule.update(&group.parameters, rate, decay, &bad)?;
         (group.norm, group.bad) = (Some(norm), Some(bad));
         drop(freed);
         Ok(())
@@ -148,18 +147,15 @@ impl<'w> Optimizers<'w> {
         self.groups.iter().filter_map(norm).collect()
     }
 
-    /// Adam's state as named tensors, shallow clones: `GROUP.PARAMETER.exp_avg`,
-    /// `….exp_avg_sq` and `….step`.
+    /// The state as named tensors, shallow clones: Adam's `GROUP.PARAMETER.exp_avg`,
+    /// `….exp_avg_sq` and `….step`, SGD's `….momentum_buffer`.
     pub fn state(&self) -> BTreeMap<String, Tensor> {
         let mut state = BTreeMap::new();
         for group in &self.groups {
-            for (i, name) in group.names.iter().enumerate() {
-                let mut put = |what: &str, tensor: &Tensor| {
+            for (what, tensors) in group.rule.state() {
+                for (name, tensor) in group.names.iter().zip(tensors) {
                     state.insert(format!("{}.{name}.{what}", group.name), tensor.shallow_clone());
-                };
-                put("exp_avg", &group.exp_avg[i]);
-                put("exp_avg_sq", &group.exp_avg_sq[i]);
-                put("step", &group.steps[i]);
+                }
             }
         }
         state
@@ -172,7 +168,7 @@ impl<'w> Optimizers<'w> {
 }
 
 impl Trained {
-    fn new(world: &World, group: Group) -> Result<Self, Error> {
+    fn new(world: &World, group: Group, config: &Config) -> Result<Self, Error> {
         let Group { name, parameters, betas } = group;
         let (names, parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
         if parameters.is_empty() {
@@ -181,11 +177,7 @@ impl Trained {
         if let Some(i) = parameters.iter().position(|parameter| !parameter.is_leaf()) {
             return Err(wrong(name, &format!("`{}` is no leaf: detach it", names[i])));
         }
-        let zeros =
-            || parameters.iter().map(|p| p.detach().f_zeros_like()).collect::<Result<_, _>>();
-        let step = |p: &Tensor| Tensor::f_zeros([0i64; 0], (Kind::Float, p.device()));
-        let (exp_avg, exp_avg_sq) = (zeros()?, zeros()?);
-        let steps = parameters.iter().map(step).collect::<Result<_, _>>()?;
+        let rule = Rule::new(config, betas, &parameters)?;
         // Every parameter takes part in every loss (`used` sees to it), which spares the
         // reducer a walk through the graph.
         let bucket_bytes = bucket_bytes(&parameters);
@@ -205,7 +197,7 @@ impl Trained {
             }
         };
         let (norm, bad) = (None, None);
-        Ok(Self { name, names, parameters, exp_avg, exp_avg_sq, steps, betas, reducer, norm, bad })
+        Ok(Self { name, names, parameters, rule, reducer, norm, bad })
     }
 
     fn backward(&self, loss: &Tensor) -> Result<(), Error> {
@@ -235,19 +227,6 @@ impl Trained {
             }
             None => Ok(()),
         }
-    }
-
-    fn adam(&self, rate: f64, skip: &Tensor) -> Result<(), Error> {
-        let (beta1, beta2) = self.betas;
-        let adam = c10d::torch::Adam { lr: rate, beta1, beta2, eps: EPSILON, weight_decay: 0.0 };
-        Ok(c10d::torch::fused_adam_(
-            &self.parameters,
-            &self.exp_avg,
-            &self.exp_avg_sq,
-            &self.steps,
-            &adam,
-            Some(skip),
-        )?)
     }
 }
 
@@ -313,7 +292,8 @@ mod tests {
             parameters: vec![(format!("{name}.weight"), tensor.shallow_clone())],
             betas: (0.9, 0.999),
         };
-        let mut optim = Optimizers::new(&world, vec![group("a", &a), group("b", &b)], 1.0).unwrap();
+        let groups = vec![group("a", &a), group("b", &b)];
+        let mut optim = Optimizers::new(&world, groups, &Config::default()).unwrap();
         optim.begin_step(0.25);
         let y = optim.record("a", || &a * 3.0);
         optim.minimize("a", || Ok((&y * &b).sum(Kind::Float))).unwrap();
@@ -334,8 +314,9 @@ mod tests {
         let parameters =
             || vec![("w".to_string(), a.shallow_clone()), ("v".into(), b.shallow_clone())];
         let group = || Group { name: "a", parameters: parameters(), betas: (0.9, 0.999) };
-        assert!(Optimizers::new(&world, vec![group(), group()], 1.0).is_err());
-        let mut optim = Optimizers::new(&world, vec![group()], 1.0).unwrap();
+        let config = Config::default();
+        assert!(Optimizers::new(&world, vec![group(), group()], &config).is_err());
+        let mut optim = Optimizers::new(&world, vec![group()], &config).unwrap();
         let mut fails = |name: &str, f: &dyn Fn() -> Tensor, expected: &str| {
             let message = optim.minimize(name, || Ok(f())).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
