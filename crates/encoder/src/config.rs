@@ -29,7 +29,7 @@ impl std::fmt::Display for Fidelity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelConfig {
-    /// Side of the face crops in pixels: 256, 512 or 1024.
+    /// Side of the face crops in pixels: 128, 256, 512 or 1024.
     pub image_size: i64,
     /// Every width of the published model is divided by this: 1, 2, 4, 8 or 16.
     pub width_divisor: i64,
@@ -56,9 +56,9 @@ impl ModelConfig {
     /// # Errors
     /// When a size is not one of those the model exists for.
     pub fn validate(&self) -> Result<(), Error> {
-        if ![256, 512, 1024].contains(&self.image_size) {
+        if ![128, 256, 512, 1024].contains(&self.image_size) {
             return Err(Error::Config(format!(
-                "image_size = {}: the model exists for 256, 512 and 1024 pixels",
+                "image_size = {}: the model exists for 128, 256, 512 and 1024 pixels",
                 self.image_size
             )));
         }
@@ -76,9 +76,14 @@ impl ModelConfig {
         published / self.width_divisor
     }
 
-    /// Side of the encoder's input: 128, or 64 for 256-pixel images.
+    /// Side of the encoder's input: a quarter of the image's, 128 at most.
     pub fn encoder_input(&self) -> i64 {
-        if self.image_size == 256 { 64 } else { 128 }
+        self.image_size.min(512) / 4
+    }
+
+    /// Side of the coarsest map between decoder and generator: 4 at 512 pixels and above.
+    pub fn coarsest(&self) -> i64 {
+        self.encoder_input() / 32
     }
 
     /// Length of the identity embedding: 512 at full width.

@@ -103,6 +103,22 @@ fn people_never_seen_are_told_apart_and_the_stages_use_it() {
     assert!(said(&folder).contains(newest));
     let random = [&anew[..], &["--set", "encoder_weights=random"]].concat();
     assert!(said(&random).contains("randomly initialised"));
+    // Stage II lets it judge, whatever its width.
+    let irc = ["train", "irc", "--preset", "demo", "--data", "people", "--max-steps", "1"];
+    let judged = ["--set", "judges=[\"encoder.safetensors\"]", "--set", "width_divisor=16"];
+    place.done(&[&irc[..], &judged].concat());
+    let judged = |line: &&serde_json::Value| line["losses"].get("judged_push").is_some();
+    assert_eq!(self::lines(&place, "runs/demo").iter().filter(judged).count(), 1);
+    for (judges, why) in [
+        ("[\"s.safetensors\"]", "s.safetensors"),
+        ("[\"people/person_000/0.png\"]", "0.png"),
+        ("\"encoder.safetensors\"", "judges must be a list"),
+    ] {
+        let judges = format!("judges={judges}");
+        let words = ["--set", &judges, "--set", "width_divisor=16", "--resume", "none"];
+        let line = error_line(&place.run(&[&irc[..], &words].concat()));
+        assert!(line.contains(why), "{line}");
+    }
     let stats = ["stats", "--preset", "demo", "--data", "people", "--out", "s.safetensors"];
     let other = place.run(&stats);
     let line = error_line(&other);

@@ -154,8 +154,8 @@ pub(crate) const UNUSED: [&str; 2] = ["deconv.", "up3."];
 impl Generator {
     /// Builds the modules under `p`.
     ///
-    /// The first map is as small as the coarsest attribute map: 4×4, or 2×2 for
-    /// 256-pixel images, where `up2` has nothing to enlarge.
+    /// The first map is as small as the coarsest attribute map: 4×4, 2×2 for 256-pixel images,
+    /// where `up2` has nothing to enlarge, 1×1 for those of 128, where `up1` has nothing either.
     pub fn new(p: &nn::Path, config: &ModelConfig) -> Self {
         let w = |published| config.width(published);
         let identity = config.embedding();
@@ -183,11 +183,15 @@ impl Generator {
             3,
             Geometry { kernel: 4, stride: 2, padding: 1, bias: false },
         ));
-        let second = if config.image_size == 256 { 1 } else { 2 };
+        let [first, second] = match config.coarsest() {
+            1 => [1, 1],
+            2 => [2, 1],
+            _ => [2, 2],
+        };
         let out = |c: i64| if c == 3 { 3 } else { w(c) };
         Generator {
             start: vec![
-                deconv(p / "up1", identity, w(1024), Geometry { stride: 1, ..up(2) }),
+                deconv(p / "up1", identity, w(1024), Geometry { stride: 1, ..up(first) }),
                 deconv(p / "up2", w(1024), w(1024), up(second)),
             ],
             blocks: blocks

@@ -206,7 +206,7 @@ fn an_extractor_comes_back_from_its_checkpoint_state() {
 fn every_image_size_paints_an_image_of_its_size() {
     let _alone = alone();
     let _guard = tch::no_grad_guard();
-    for size in [256, 512, 1024] {
+    for size in [128, 256, 512, 1024] {
         let config = model(size, Fidelity::Corrected);
         let shapes = config.feature_shapes();
         let part = |i: usize| {

@@ -126,6 +126,9 @@ pub(crate) struct IrcOptions {
     /// Stage I's result: a checkpoint folder or the folder that holds them; empty: the
     /// newest in `checkpoints_FSE`.
     pub(crate) fse_checkpoint: String,
+    /// Recognisers beside the encoder that must not know a face again: files that
+    /// `train encoder` left (`encoder.safetensors`), of the same image_size and any width.
+    pub(crate) judges: Vec<String>,
     /// Share of the pairs whose target is the source itself; published fidelity has none.
     pub(crate) same_share: f64,
     /// Share of the pairs whose target is another photo of the source's person; published
@@ -139,6 +142,7 @@ impl Default for IrcOptions {
             common: Common::default(),
             stage: IrcConfig::default(),
             fse_checkpoint: String::new(),
+            judges: Vec::new(),
             same_share: 0.05,
             own_share: 0.3,
         }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use encoder::pretraining::STAGE;
-use encoder::{FrozenEncoder, Stats};
+use encoder::{FrozenEncoder, ModelConfig, Stats};
 use fse::{Extractor, FseStage, Painter, PainterFactory};
 use irc::{IrcStage, Reconstructor};
 use tch::Device;
@@ -106,10 +107,46 @@ pub(crate) fn fse(
 ///
 /// # Errors
 ///
-/// Options that make no sense, `iid_weights` that cannot be read.
+/// Options that make no sense; `iid_weights` or `judges` that cannot be read.
 pub(crate) fn irc(options: &IrcOptions, extractor: Extractor) -> anyhow::Result<IrcStage> {
     let Common { model, engine, .. } = &options.common;
-    Ok(IrcStage::new(extractor, model, options.stage.clone(), engine.seed)?)
+    let device = extractor.device();
+    let judges = options.judges.iter().map(|file| judge(Path::new(file), &options.common, device));
+    let judges = judges.collect::<anyhow::Result<Vec<_>>>()?;
+    let stage = IrcStage::new(extractor, model, options.stage.clone(), engine.seed)?;
+    Ok(stage.judged_by(judges))
+}
+
+/// A recogniser of any width, from the file that `train encoder` left.
+fn judge(file: &Path, common: &Common, device: Device) -> anyhow::Result<FrozenEncoder> {
+    let archive = weights::read(file)?;
+    let at = file.display();
+    let said = |key: &str| {
+        archive.metadata.get(key).with_context(|| {
+            format!(
+                "judges: {at} does not say its {key}: give a file that `faceshield train encoder` \
+                 left"
+            )
+        })
+    };
+    let ours = [
+        ("image_size", common.model.image_size.to_string()),
+        ("channels", common.data.channels.name().to_owned()),
+    ];
+    for (key, ours) in ours {
+        let theirs = said(key)?;
+        anyhow::ensure!(
+            *theirs == ours,
+            "judges: {at} has {key} = {theirs}, this run has {ours}: train one that fits \
+             (`faceshield train encoder --set {key}={ours}`)"
+        );
+    }
+    let divisor = said("width_divisor")?;
+    let width_divisor =
+        divisor.parse().with_context(|| format!("judges: {at}: width_divisor = {divisor}"))?;
+    let config = ModelConfig { width_divisor, ..common.model.clone() };
+    config.validate().with_context(|| format!("judges: {at}"))?;
+    Ok(FrozenEncoder::load(&config, file, 0, device)?)
 }
 
 /// What stage I has learnt, from `fse_checkpoint` or the newest checkpoint in
