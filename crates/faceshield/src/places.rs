@@ -96,6 +96,6 @@ mod tests {
             add_preset(&mut layers, name).unwrap();
         }
         let message = add_preset(&mut layers, "../demo").unwrap_err().to_string();
-        assert!(message.contains("choose one of demo, published"), "{message}");
+        assert!(message.contains("choose one of demo, published, small"), "{message}");
     }
 }

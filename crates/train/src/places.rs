@@ -67,7 +67,7 @@ pub struct Summary {
     pub bad_steps: u64,
     /// What ended the run before its last step, if something did.
     pub stopped: Option<Stop>,
-    /// Whether every epoch is done (false after a stop or `max_steps`).
+    /// Whether the run is at its end (false after a stop or `max_steps`).
     pub finished: bool,
     /// The newest checkpoint.
     pub checkpoint: Option<PathBuf>,

@@ -53,26 +53,27 @@ impl Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Course {
     position: Position,
-    epochs: u64,
     /// Batches of a whole epoch.
     per_epoch: u64,
     /// Batches of this epoch, counted from where its batch 0 is.
     in_epoch: u64,
-    /// Steps of all epochs: what the learning rate's schedule stretches over.
+    /// Steps of the run: what the learning rate's schedule stretches over.
     total: u64,
     /// Steps after which this run ends.
     end: u64,
 }
 
 impl Course {
-    /// From `position` through `epochs` epochs, or until `max_steps` steps are done in all.
+    /// From `position` to the end of the run, or until `max_steps` steps are done in all.
     ///
     /// # Arguments
+    /// * `[epochs, steps]` - the run's epochs, and its steps where it has fewer than these; 0:
+    ///   it has not.
     /// * `batches_after` - batches that an epoch has left after so many dealt items.
     pub(crate) fn new(
         mut position: Position,
         batches_after: impl Fn(u64) -> u64,
-        epochs: u64,
+        [epochs, steps]: [u64; 2],
         max_steps: Option<u64>,
     ) -> Self {
         let per_epoch = batches_after(0);
@@ -87,9 +88,10 @@ impl Course {
             }
             None => 0,
         };
-        let total = position.step.saturating_add(left);
+        let all = position.step.saturating_add(left);
+        let total = if steps > 0 { all.min(steps) } else { all };
         let end = max_steps.map_or(total, |steps| steps.min(total));
-        Self { position, epochs, per_epoch, in_epoch, total, end }
+        Self { position, per_epoch, in_epoch, total, end }
     }
 
     /// One more step is done.
@@ -124,9 +126,9 @@ impl Course {
         self.position.step >= self.end
     }
 
-    /// Whether every epoch is done.
+    /// Whether all steps of the run are done, `max_steps` or not.
     pub(crate) fn finished(&self) -> bool {
-        self.position.epoch >= self.epochs
+        self.position.step >= self.total
     }
 }
 
@@ -170,24 +172,24 @@ mod tests {
 
     #[test]
     fn an_epoch_with_a_change_inside_is_as_long_as_what_is_left_of_it() {
-        let whole = Course::new(Position::default(), batches(6), 3, None);
+        let whole = Course::new(Position::default(), batches(6), [3, 0], None);
         assert_eq!((whole.total, whole.end, whole.in_epoch), (51, 51, 17));
 
         // After 52 of the second epoch's items with batches of 4: 12 more, then 25 a epoch.
         let changed = Position { step: 24, epoch: 1, batch: 0, dealt: 52 };
-        let mut course = Course::new(changed, batches(4), 3, None);
+        let mut course = Course::new(changed, batches(4), [3, 0], None);
         assert_eq!((course.total, course.in_epoch), (24 + 12 + 25, 12));
         for _ in 0..5 {
             course.advance();
         }
         // Resumed as it is, it goes the same way.
-        assert_eq!(Course::new(course.position, batches(4), 3, None), course);
+        assert_eq!(Course::new(course.position, batches(4), [3, 0], None), course);
         for _ in 0..7 {
             course.advance();
         }
         let next = Position { step: 36, epoch: 2, batch: 0, dealt: 0 };
         assert_eq!((course.position, course.in_epoch), (next, 25));
-        assert_eq!(Course::new(course.position, batches(4), 3, None), course);
+        assert_eq!(Course::new(course.position, batches(4), [3, 0], None), course);
         for _ in 0..25 {
             assert!(!course.done() && !course.finished());
             course.advance();
@@ -196,9 +198,19 @@ mod tests {
 
         // Too little left for a batch, and the end of everything.
         let rest = Position { step: 7, epoch: 1, batch: 0, dealt: 100 };
-        let course = Course::new(rest, batches(6), 2, Some(9));
+        let course = Course::new(rest, batches(6), [2, 0], Some(9));
         assert!(course.done() && course.finished() && course.total == 7);
-        let course = Course::new(rest, batches(6), 3, Some(9));
+        let course = Course::new(rest, batches(6), [3, 0], Some(9));
         assert_eq!((course.position.epoch, course.total, course.end), (2, 24, 9));
+
+        // Steps that end the run inside an epoch, or are more than it has.
+        let mut course = Course::new(Position::default(), batches(6), [3, 2], None);
+        assert_eq!((course.total, course.end), (2, 2));
+        course.advance();
+        assert!(!course.finished());
+        course.advance();
+        assert!(course.done() && course.finished());
+        let course = Course::new(Position::default(), batches(6), [3, 99], Some(7));
+        assert_eq!((course.total, course.end), (51, 7));
     }
 }

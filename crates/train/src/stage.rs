@@ -50,7 +50,7 @@ pub struct StepInfo {
     pub batch: u64,
     /// Steps of the whole run before this one; from 0.
     pub step: u64,
-    /// Steps of all epochs of the run: what schedules stretch over. Not cut by `--max-steps`.
+    /// Steps of the whole run: what schedules stretch over. Not cut by `--max-steps`.
     pub total: u64,
     /// [`mix`] of the run's seed and the step: derive every random number of the
     /// step that does not belong to one image from it.

@@ -152,7 +152,7 @@ impl Default for IrcOptions {
 /// Where configuration comes from, on the command line of every command that trains.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Sources {
-    /// Settings to start from: a file in launch/presets (demo, published) or a path to one
+    /// Settings to start from: a file in launch/presets (demo, small, published) or a path to one
     #[arg(long, value_name = "NAME", overrides_with = "preset")]
     pub(crate) preset: Option<String>,
 

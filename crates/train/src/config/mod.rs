@@ -29,6 +29,9 @@ pub struct Config {
     pub tf32: bool,
     /// Passes over the data.
     pub epochs: u64,
+    /// Steps of the run, where it is to have fewer than its epochs; 0: it has them all. Unlike
+    /// `--max-steps`, which interrupts a run, this is its length: schedules stretch over it.
+    pub steps: u64,
     /// Pairs per step and rank.
     pub batch_size: usize,
     /// The rule of updates: `adam` (with the betas of each group) or `sgd`.
@@ -87,6 +90,7 @@ impl Default for Config {
             precision: Precision::Float32,
             tf32: false,
             epochs: 10,
+            steps: 0,
             batch_size: 2,
             optimizer: Optimizer::Adam,
             momentum: 0.9,
