@@ -68,7 +68,8 @@ impl<'a> Session<'a> {
             Some(found) => resumed_at(found, config, world),
             None => Default::default(),
         };
-        let course = Course::new(position, batches_after, [config.epochs, config.steps], places.max_steps);
+        let course =
+            Course::new(position, batches_after, [config.epochs, config.steps], places.max_steps);
         let progress = Progress::new(name, config.epochs, course.end(), !world.is_main());
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
