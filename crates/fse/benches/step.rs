@@ -33,7 +33,7 @@ fn main() {
 
     let by_definition = plain::Plain::new(extractor.state(), &model);
     let parameters = extractor.trainable();
-    let group = Group { name: "se", parameters, betas: (0.9, 0.999) };
+    let group = Group { name: "se", parameters, betas: (0.9, 0.999), rate: 1.0 };
     let world = c10d::World::solo();
     let mut optimizers =
         Optimizers::new(&world, vec![group], &train::Config::default()).expect("one group");

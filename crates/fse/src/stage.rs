@@ -104,7 +104,12 @@ impl Stage for FseStage {
     }
 
     fn groups(&self) -> Vec<Group> {
-        vec![Group { name: GROUP, parameters: self.extractor.trainable(), betas: (0.9, 0.999) }]
+        vec![Group {
+            name: GROUP,
+            parameters: self.extractor.trainable(),
+            betas: (0.9, 0.999),
+            rate: 1.0,
+        }]
     }
 
     fn state(&self) -> weights::Tensors {

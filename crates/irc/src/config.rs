@@ -23,6 +23,9 @@ pub struct IrcConfig {
     /// Whether recognisers see the painted face shifted, noised, blurred and recoloured, so that
     /// it deceives more than the ones it was trained with.
     pub views: bool,
+    /// Learning rate of the discriminators, as a multiple of the generator's: one that is right
+    /// at once has nothing to teach.
+    pub discriminator_rate: f64,
     /// What the batch norms of decoder and discriminators see.
     pub batch_norm: BatchStatistics,
     /// Blocks of the generator whose maps are this many pixels wide or more compute their
@@ -59,6 +62,7 @@ impl IrcConfig {
             warmup: share(0.12),
             ramp: share(0.15),
             views: corrected,
+            discriminator_rate: if corrected { 0.5 } else { 1.0 },
             batch_norm: BatchStatistics::default(),
             recompute_from: 128,
             iid_weights: String::new(),
@@ -161,6 +165,12 @@ impl IrcConfig {
                 let text = format!("{key} = {share}: a share lies between 0 and 1");
                 return Err(Error::Config(text));
             }
+        }
+        if !(self.discriminator_rate.is_finite() && self.discriminator_rate > 0.0) {
+            return Err(Error::Config(format!(
+                "discriminator_rate = {}: must be a positive number",
+                self.discriminator_rate
+            )));
         }
         dpp::Angular::new(self.epsilon)?;
         let weights = self.loss.all();

@@ -16,6 +16,8 @@ pub struct Group {
     pub parameters: Vec<(String, Tensor)>,
     /// Adam's β₁ and β₂; of no effect with another optimizer.
     pub betas: (f64, f64),
+    /// The group's learning rate, as a multiple of the run's.
+    pub rate: f64,
 }
 
 /// One named part of a loss.

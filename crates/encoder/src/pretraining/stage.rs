@@ -96,7 +96,7 @@ impl Stage for EncoderStage {
             variables.map(|(name, tensor)| (tensor.data_ptr(), name)).collect();
         let made = self.store.trainable_variables().into_iter();
         let named = made.filter_map(|tensor| Some((names.remove(&tensor.data_ptr())?, tensor)));
-        vec![Group { name: STAGE, parameters: named.collect(), betas: (0.9, 0.999) }]
+        vec![Group { name: STAGE, parameters: named.collect(), betas: (0.9, 0.999), rate: 1.0 }]
     }
 
     fn state(&self) -> Tensors {

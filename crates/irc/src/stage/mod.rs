@@ -143,7 +143,7 @@ impl IrcStage {
         let prefix = format!("{name}.");
         let mine = |(name, _): &(String, Tensor)| name.starts_with(&prefix);
         let parameters = parameters(&self.store).into_iter().filter(mine).collect();
-        Group { name, parameters, betas: (0.5, 0.999) }
+        Group { name, parameters, betas: (0.5, 0.999), rate: self.config.discriminator_rate }
     }
 }
 
@@ -158,7 +158,7 @@ impl Stage for IrcStage {
         let parameters = self.reconstructor.trainable();
         let mut groups = vec![self.group(DISCRIMINATOR)];
         groups.extend(self.iid.as_ref().map(|_| self.group(IID)));
-        groups.push(Group { name: GENERATOR, parameters, betas: (0.9, 0.999) });
+        groups.push(Group { name: GENERATOR, parameters, betas: (0.9, 0.999), rate: 1.0 });
         groups
     }
 

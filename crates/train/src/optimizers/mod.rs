@@ -28,6 +28,8 @@ struct Trained {
     names: Vec<String>,
     parameters: Vec<Tensor>,
     rule: Rule,
+    /// Its learning rate, as a multiple of the run's.
+    rate: f64,
     /// Only with more than one rank.
     reducer: Option<Reducer>,
     /// L2 norm of this step's averaged gradients before clipping.
@@ -128,7 +130,7 @@ impl<'w> Optimizers<'w> {
         if clip > 0.0 {
             c10d::torch::clip_grads(&group.parameters, &norm, clip)?;
         }
-        group.rule.update(&group.parameters, rate, decay, &bad)?;
+        group.rule.update(&group.parameters, rate * group.rate, decay, &bad)?;
         (group.norm, group.bad) = (Some(norm), Some(bad));
         drop(freed);
         Ok(())
@@ -169,7 +171,7 @@ impl<'w> Optimizers<'w> {
 
 impl Trained {
     fn new(world: &World, group: Group, config: &Config) -> Result<Self, Error> {
-        let Group { name, parameters, betas } = group;
+        let Group { name, parameters, betas, rate } = group;
         let (names, parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
         if parameters.is_empty() {
             return Err(wrong(name, "it has no parameters"));
@@ -197,7 +199,7 @@ impl Trained {
             }
         };
         let (norm, bad) = (None, None);
-        Ok(Self { name, names, parameters, rule, reducer, norm, bad })
+        Ok(Self { name, names, parameters, rule, rate, reducer, norm, bad })
     }
 
     fn backward(&self, loss: &Tensor) -> Result<(), Error> {
@@ -291,13 +293,14 @@ mod tests {
             name,
             parameters: vec![(format!("{name}.weight"), tensor.shallow_clone())],
             betas: (0.9, 0.999),
+            rate: 0.5,
         };
         let groups = vec![group("a", &a), group("b", &b)];
         let mut optim = Optimizers::new(&world, groups, &Config::default()).unwrap();
-        optim.begin_step(0.25);
+        optim.begin_step(0.5);
         let y = optim.record("a", || &a * 3.0);
         optim.minimize("a", || Ok((&y * &b).sum(Kind::Float))).unwrap();
-        // Adam's first step is the rate along the gradient's sign, whatever its size.
+        // Adam's first step is the group's rate along the gradient's sign, whatever its size.
         assert!(a.allclose(&(ones(&[2]) * 0.75), 1e-5, 1e-5, false));
         assert!(b.equal(&ones(&[2])) && !b.grad().defined() && !a.grad().defined());
         let norms = optim.grad_norms();
@@ -313,7 +316,8 @@ mod tests {
         let (a, b) = (ones(&[2]), ones(&[2]));
         let parameters =
             || vec![("w".to_string(), a.shallow_clone()), ("v".into(), b.shallow_clone())];
-        let group = || Group { name: "a", parameters: parameters(), betas: (0.9, 0.999) };
+        let group =
+            || Group { name: "a", parameters: parameters(), betas: (0.9, 0.999), rate: 1.0 };
         let config = Config::default();
         assert!(Optimizers::new(&world, vec![group(), group()], &config).is_err());
         let mut optim = Optimizers::new(&world, vec![group()], &config).unwrap();

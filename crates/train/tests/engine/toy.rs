@@ -92,8 +92,8 @@ impl Stage for Toy {
         let mut generator = self.named();
         let discriminator = generator.split_off(2);
         vec![
-            Group { name: "g", parameters: generator, betas: (0.9, 0.999) },
-            Group { name: "d", parameters: discriminator, betas: (0.5, 0.999) },
+            Group { name: "g", parameters: generator, betas: (0.9, 0.999), rate: 1.0 },
+            Group { name: "d", parameters: discriminator, betas: (0.5, 0.999), rate: 1.0 },
         ]
     }
 
