@@ -23,7 +23,7 @@ pub enum Genuine {
 }
 
 impl Genuine {
-    fn takes(self, own: bool) -> bool {
+    pub(crate) fn takes(self, own: bool) -> bool {
         match self {
             Genuine::OwnPhoto => own,
             Genuine::OtherPhotos => !own,
