@@ -12,7 +12,8 @@ const SMALLEST_VARIANCE: f64 = 1e-10;
 
 /// The unbiased estimate of the Hilbert–Schmidt independence criterion with Gaussian kernels
 /// exp(−d²/2σ²), σ² the median of the squared distances between different rows (the lower of two
-/// middle ones). About 0 for independent descriptions, also below; at most about 0.1 in practice.
+/// middle ones). About 0 for independent descriptions, also below; of dependent ones a small number, hardly
+/// above 0.1.
 ///
 /// With K̃, L̃ the kernels with zero diagonals: [tr(K̃L̃) + ΣK̃·ΣL̃/((n−1)(n−2)) − 2/(n−2)·1ᵀK̃L̃1] /
 /// (n(n−3)) (Song, Smola, Gretton, Bedo and Borgwardt 2012, eq. 5). Values of different features

@@ -12,17 +12,38 @@ const LANES: usize = 4;
 /// Adds to `out` [A, B] the inner products of A rows of `a` with B rows of `b`, all `width` long.
 pub(crate) fn add_products(out: &mut [f64], a: &[f64], b: &[f64], width: usize) {
     let columns = b.len() / width;
-    out.par_chunks_mut(columns).zip(a.par_chunks(width)).for_each(|(out, a)| {
-        for (out, b) in out.chunks_mut(4).zip(b.chunks(4 * width)) {
-            if b.len() == 4 * width {
-                let found = four_products(a, b);
-                out.iter_mut().zip(found).for_each(|(out, x)| *out += x);
-            } else {
-                let found = b.chunks_exact(width).map(|b| product(a, b));
-                out.iter_mut().zip(found).for_each(|(out, x)| *out += x);
-            }
-        }
+    let rows = out.par_chunks_mut(columns).zip(a.par_chunks(width));
+    rows.for_each(|(out, a)| add_row(out, a, b));
+}
+
+/// The same for the rows of one table, [A, A]: only the lower triangle, the diagonal included.
+pub(crate) fn add_own_products(out: &mut [f64], a: &[f64], width: usize) {
+    let n = a.len() / width;
+    out.par_chunks_mut(n).enumerate().for_each(|(i, out)| {
+        add_row(&mut out[..=i], &a[i * width..][..width], &a[..(i + 1) * width]);
     });
+}
+
+/// Copies the lower triangle of `matrix` [n, n] to the upper one.
+pub(crate) fn mirror(matrix: &mut [f64], n: usize) {
+    for i in 0..n {
+        for j in 0..i {
+            matrix[j * n + i] = matrix[i * n + j];
+        }
+    }
+}
+
+fn add_row(out: &mut [f64], a: &[f64], b: &[f64]) {
+    let width = a.len();
+    for (out, b) in out.chunks_mut(4).zip(b.chunks(4 * width)) {
+        if b.len() == 4 * width {
+            let found = four_products(a, b);
+            out.iter_mut().zip(found).for_each(|(out, x)| *out += x);
+        } else {
+            let found = b.chunks_exact(width).map(|b| product(a, b));
+            out.iter_mut().zip(found).for_each(|(out, x)| *out += x);
+        }
+    }
 }
 
 /// Of `a` with four rows at once, each in the same order as [`product`].
@@ -159,6 +180,11 @@ mod tests {
                     assert!((out[i * columns + j] - 1.0 - sum).abs() < 1e-12);
                 }
             }
+            let (mut own, mut all) = (vec![0.0; rows * rows], vec![0.0; rows * rows]);
+            add_own_products(&mut own, &a, width);
+            mirror(&mut own, rows);
+            add_products(&mut all, &a, &a, width);
+            assert_eq!(own, all);
         }
     }
 

@@ -4,15 +4,17 @@ use chacha20::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
 
 use crate::error::{at_least, finite, fits};
-use crate::linalg::{Cholesky, add_products};
+use crate::linalg::{Cholesky, add_own_products, add_products, mirror};
 use crate::{Error, Rows};
 
 /// The penalties tried, on inner products divided by the number of features.
 pub const PENALTIES: [f64; 5] = [1e-3, 1e-2, 1e-1, 1.0, 10.0];
 /// The share of the training rows that a penalty is tried with; it is judged on the others.
 const FITTED: f64 = 0.75;
-/// Added to standard deviations, so that a constant feature becomes 0.
+/// Added to standard deviations, so that a feature that hardly varies becomes small.
 const SMALLEST_DEVIATION: f64 = 1e-6;
+/// What varies less than this share of its mean is constant but for rounding, and becomes 0.
+const ROUNDING: f64 = 1e-12;
 /// Features that are standardised together: the rest stays in single precision.
 const BLOCK: usize = 256;
 
@@ -42,7 +44,7 @@ impl Ridge {
     /// `train` [n, d], n at least 4; `targets` [n, outputs]; `test` [m, d].
     ///
     /// # Errors
-    /// Shapes that do not fit, targets that are not finite, features beyond f32's range of squares.
+    /// Shapes that do not fit, targets that are not finite.
     pub fn fit(
         train: Rows<'_>,
         targets: &[f64],
@@ -138,9 +140,10 @@ impl Problem {
         for from in (0..d).step_by(BLOCK) {
             let to = (from + BLOCK).min(d);
             let block = standard(train, from, to);
-            add_products(&mut kernel, &block, &block, to - from);
+            add_own_products(&mut kernel, &block, to - from);
             add_products(&mut of_test, &standard(test, from, to), &block, to - from);
         }
+        mirror(&mut kernel, n);
         Problem::Dual { kernel, test: of_test, n }
     }
 
@@ -161,7 +164,7 @@ impl Problem {
                     rows.iter().flat_map(|&row| &train[row * d..][..*d]).copied().collect();
                 let (features, targets) = (turned(&some, *d), turned(targets, outputs));
                 let (mut matrix, mut right) = (vec![0.0; d * d], vec![0.0; d * outputs]);
-                add_products(&mut matrix, &features, &features, rows.len());
+                add_own_products(&mut matrix, &features, rows.len());
                 add_products(&mut right, &features, &targets, rows.len());
                 Part { matrix, n: *d, right, outputs }
             }
@@ -228,8 +231,12 @@ fn scales(rows: Rows<'_>) -> Vec<(f64, f64)> {
         let numbers = squares.iter_mut().zip(rows.row(k)).zip(&means);
         numbers.for_each(|((sum, &x), mean)| *sum += (f64::from(x) - mean).powi(2));
     }
-    let deviation = |sum: f64| (sum / (n - 1.0)).sqrt() + SMALLEST_DEVIATION;
-    means.into_iter().zip(squares).map(|(mean, sum)| (mean, deviation(sum))).collect()
+    let scale = |(mean, sum): (f64, f64)| {
+        let deviation = (sum / (n - 1.0)).sqrt();
+        let constant = deviation <= ROUNDING * mean.abs();
+        (mean, if constant { f64::INFINITY } else { deviation + SMALLEST_DEVIATION })
+    };
+    means.into_iter().zip(squares).map(scale).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,14 @@ use crate::{Error, Pairs};
 #[derive(Clone, Debug)]
 pub struct Sweep {
     people: usize,
-    pairs: Vec<crate::Pair>,
+    /// The person of each genuine pair, by falling score.
+    genuine: Vec<u32>,
+    /// The people of each impostor pair, by falling score.
+    impostors: Vec<[u32; 2]>,
+    /// Where each step down the scores ends in the two lists: a step is a genuine score with all
+    /// that are equal to it, or all impostor scores between two genuine ones. Within those, the
+    /// curve is a straight line, and no threshold accepts more genuine pairs than the step's start.
+    steps: Vec<[usize; 2]>,
 }
 
 /// What a [`crate::Roc`] says, of weighted pairs.
@@ -37,7 +44,24 @@ impl Sweep {
             0 => pairs.sort_unstable_by(|a, b| b.score.total_cmp(&a.score)),
             count => return Err(Error::NotANumber(count)),
         }
-        Ok(Sweep { people, pairs })
+        let (mut genuine, mut impostors, mut steps) = (vec![], vec![], vec![[0; 2]]);
+        let mut last_had_genuine = true;
+        for same_score in pairs.chunk_by(|a, b| a.score == b.score) {
+            for pair in same_score {
+                match pair.probe == pair.gallery {
+                    true => genuine.push(pair.probe),
+                    false => impostors.push([pair.probe, pair.gallery]),
+                }
+            }
+            let end = [genuine.len(), impostors.len()];
+            let has_genuine = steps.last().is_none_or(|last| last[0] < end[0]);
+            match steps.last_mut() {
+                Some(last) if !has_genuine && !last_had_genuine => *last = end,
+                _ => steps.push(end),
+            }
+            last_had_genuine = has_genuine;
+        }
+        Ok(Sweep { people, genuine, impostors, steps })
     }
 
     /// People to draw from: the length of `times`.
@@ -53,41 +77,36 @@ impl Sweep {
             return None;
         }
         let times: Vec<u64> = times.iter().map(|&times| u64::from(times)).collect();
-        // Genuine pairs and impostor pairs.
-        let weigh = |pair: &crate::Pair| {
-            let (probe, gallery) = (times[pair.probe as usize], times[pair.gallery as usize]);
-            if pair.probe == pair.gallery { (probe, 0) } else { (0, probe * gallery) }
-        };
-        let all = self.pairs.iter().map(weigh).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let once = |&person: &u32| times[person as usize];
+        let both = |&[probe, gallery]: &[u32; 2]| times[probe as usize] * times[gallery as usize];
+        // Accepted at and above the end of each step.
+        let mut accepted = vec![(0u64, 0u64)];
+        let mut above = (0, 0);
+        for ends in self.steps.windows(2) {
+            let [start, end] = [ends[0], ends[1]];
+            above.0 += self.genuine[start[0]..end[0]].iter().map(once).sum::<u64>();
+            above.1 += self.impostors[start[1]..end[1]].iter().map(both).sum::<u64>();
+            accepted.push(above);
+        }
+        let all = above;
         if all.0 == 0 || all.1 == 0 {
             return None;
         }
         let share = |(tp, fp): (u64, u64)| (fp as f64 / all.1 as f64, tp as f64 / all.0 as f64);
-        // Accepted above the present score; twice the area, exact.
-        let (mut above, mut twice) = ((0u64, 0u64), 0u128);
-        let (mut eer, mut tar_at_far) = (None, 0.0);
-        let mut start = 0;
-        while let Some(first) = self.pairs.get(start) {
-            let mut now = above;
-            while let Some(pair) = self.pairs.get(start).filter(|p| p.score == first.score) {
-                let (genuine, impostor) = weigh(pair);
-                now = (now.0 + genuine, now.1 + impostor);
-                start += 1;
-            }
-            if now == above {
-                continue;
-            }
-            twice += u128::from(now.1 - above.1) * u128::from(now.0 + above.0);
-            let ((far_before, tar_before), (far_now, tar_now)) = (share(above), share(now));
+        // Twice the area, exact.
+        let (mut twice, mut eer, mut tar_at_far) = (0u128, None, 0.0);
+        for ends in accepted.windows(2) {
+            let [before, now] = [ends[0], ends[1]];
+            twice += u128::from(now.1 - before.1) * u128::from(now.0 + before.0);
+            let ((far_before, tar_before), (far_now, tar_now)) = (share(before), share(now));
             if far_now <= far {
                 tar_at_far = tar_now;
             }
-            if eer.is_none() && far_now + tar_now >= 1.0 {
+            if eer.is_none() && now != before && far_now + tar_now >= 1.0 {
                 let length = far_now + tar_now - far_before - tar_before;
                 let along = (1.0 - far_before - tar_before) / length;
                 eer = Some(far_before + along * (far_now - far_before));
             }
-            above = now;
         }
         let auc = twice as f64 / (2.0 * all.0 as f64 * all.1 as f64);
         Some(Rates { auc, eer: eer.unwrap_or(1.0), tar_at_far })
