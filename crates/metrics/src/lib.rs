@@ -2,45 +2,47 @@
 //!
 //! - [`Roc`]: how well scores tell two kinds of pairs apart: AUC, EER, TAR at a FAR.
 //! - [`accuracy`]: the share of pairs judged rightly by a threshold learnt on other pairs.
+//! - [`Embeddings`], [`Pairs`]: what a recogniser makes of photos, and the scores of their pairs.
+//! - [`Identification`], [`protected`]: ranks of people in a gallery; whether protection held.
+//! - [`psnr`], [`ssim`], [`colour_change`], [`landmark_error`]: what is left of a picture.
+//! - [`attribute_probe`], [`identity_probe`]: what a linear model can read from features.
+//! - [`hsic`], [`cka`]: how dependent two descriptions of the same photos are.
+//! - [`Bootstrap`], [`Interval`]: how sure a number is, by drawing people; [`Sweep`] is the ROC
+//!   of people drawn so.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accuracy;
+mod bootstrap;
+mod embeddings;
+mod error;
+mod identification;
+mod independence;
+mod interval;
+mod landmarks;
+mod linalg;
+mod picture;
+mod probe;
+mod ridge;
 mod roc;
+mod rows;
+mod ssim;
+mod verification;
+mod weighted;
 
 pub use accuracy::accuracy;
+pub use bootstrap::{Bootstrap, Method};
+pub use embeddings::Embeddings;
+pub use error::Error;
+pub(crate) use error::check;
+pub use identification::{Enrolment, Identification, Standing, protected};
+pub use independence::{cka, hsic};
+pub use interval::{Interval, wilson};
+pub use landmarks::{EYES, Unit, landmark_error};
+pub use picture::{Change, Picture, colour_change, psnr};
+pub use probe::{Attributes, Identities, attribute_probe, identity_probe, r_squared};
+pub use ridge::{PENALTIES, Ridge};
 pub use roc::Roc;
-
-/// Scores that nothing can be measured on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// One of the two kinds is missing.
-    #[error("no {0} pairs: there must be pairs of the same and of different people")]
-    Missing(&'static str),
-    /// A score is not a number.
-    #[error("the score of {0} of the pairs is not a number")]
-    NotANumber(usize),
-    /// Fewer pairs of a kind than folds.
-    #[error("{pairs} {kind} pairs cannot be dealt out to {folds} folds")]
-    TooFew {
-        /// `genuine` or `impostor`.
-        kind: &'static str,
-        /// How many there are.
-        pairs: usize,
-        /// How many are needed.
-        folds: usize,
-    },
-}
-
-/// Refuses what has no order, and lists without an entry.
-pub(crate) fn check(genuine: &[f32], impostor: &[f32]) -> Result<(), Error> {
-    for (kind, scores) in [("genuine", genuine), ("impostor", impostor)] {
-        if scores.is_empty() {
-            return Err(Error::Missing(kind));
-        }
-    }
-    match genuine.iter().chain(impostor).filter(|score| score.is_nan()).count() {
-        0 => Ok(()),
-        count => Err(Error::NotANumber(count)),
-    }
-}
+pub use rows::Rows;
+pub use ssim::ssim;
+pub use verification::{Genuine, Pair, Pairs};
+pub use weighted::{Rates, Sweep};
