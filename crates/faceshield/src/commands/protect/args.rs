@@ -157,7 +157,7 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
 
-    /// Refuse photos of more pixels than this
+    /// Refuse photos of more pixels than this; one takes about 7 bytes a pixel
     #[arg(long, value_name = "N", default_value_t = 100_000_000)]
     pub(super) max_pixels: u64,
 

@@ -229,5 +229,9 @@ fn tell(args: &Args, report: &Report<'_>) -> anyhow::Result<()> {
         output::line(claim)?;
     }
     let out = args.out.display();
-    Ok(output::line(format_args!("report: {out}/{REPORT}, faces: {out}/{SHEET}"))?)
+    output::line(format_args!("report: {out}/{REPORT}"))?;
+    if args.out.join(SHEET).exists() {
+        output::line(format_args!("faces:  {out}/{SHEET}, to look over"))?;
+    }
+    Ok(())
 }
