@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::{Place, TINY, skip};
@@ -41,6 +41,24 @@ with safe_open(checkpoint / "model.safetensors", framework="numpy") as file:
 print(json.dumps({"scalars": scalars, "images": images, "shapes": shapes, "sums": sums}))
 "#;
 
+/// What Python reads of the run `runs/demo` and of a checkpoint, and the run's own metrics.
+fn read(
+    python: &Path,
+    place: &Place,
+    checkpoint: &Path,
+) -> (serde_json::Value, Vec<serde_json::Value>) {
+    let run = place.path("runs/demo");
+    let output = Command::new(python)
+        .args(["-c", SCRIPT])
+        .args([run.as_path(), checkpoint])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (serde_json::from_slice(&output.stdout).unwrap(), lines)
+}
+
 #[test]
 fn tensorboard_and_python_read_what_a_run_writes() {
     let Some(python) = python() else {
@@ -55,17 +73,7 @@ fn tensorboard_and_python_read_what_a_run_writes() {
     place.done(&[&["train", "fse"], &TINY[..], &more, &["--max-steps", "2"]].concat());
 
     let checkpoint = place.path("checkpoints_FSE/step_00000002");
-    let output = Command::new(python)
-        .args(["-c", SCRIPT])
-        .args([&place.path("runs/demo"), &checkpoint])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-
-    let metrics = std::fs::read_to_string(place.path("runs/demo/metrics.jsonl")).unwrap();
-    let lines: Vec<serde_json::Value> =
-        metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (read, lines) = read(&python, &place, &checkpoint);
     assert_eq!(lines.len(), 2);
     let tags = ["Encoder_loss", "FD_loss", "IR_loss", "pos_loss"];
     for tag in tags {
@@ -107,16 +115,9 @@ fn tensorboard_reads_what_a_recogniser_is_worth() {
     let validate = ["--set", "encoder.validate_every=1", "--max-steps", "2"];
     place.done(&[&["train", "encoder"], &TINY[..], &more, &validate].concat());
     let checkpoint = place.path("checkpoints_ENCODER/step_00000002");
-    let output = Command::new(python)
-        .args(["-c", SCRIPT])
-        .args([&place.path("runs/demo"), &checkpoint])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let metrics = std::fs::read_to_string(place.path("runs/demo/metrics.jsonl")).unwrap();
-    for (step, line) in metrics.lines().enumerate() {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let (read, lines) = read(&python, &place, &checkpoint);
+    assert_eq!(lines.len(), 2);
+    for (step, line) in lines.iter().enumerate() {
         for (name, value) in line["validation"].as_object().unwrap() {
             let point = &read["scalars"][format!("Validation/{name}")][step];
             assert_eq!(point[0], line["step"], "{name}");
