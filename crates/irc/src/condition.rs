@@ -5,7 +5,7 @@ use encoder::{Fidelity, normalize};
 use faces::{PairBatch, Relation};
 use rand::SeedableRng;
 use tch::{Kind, Tensor};
-use train::{StepInfo, mix};
+use train::{StepInfo, mix, unit};
 
 use crate::{Error, IrcConfig, Perturbation, perturb};
 
@@ -79,7 +79,9 @@ impl Condition {
                 Relation::SamePerson if mix(item.seed, WHICH) & 1 == 0 => From::OtherPhoto,
                 Relation::SamePerson | Relation::SameImage => From::Target,
                 Relation::Different if warming => From::Target,
-                Relation::Different if share(item.seed) < config.perturbed_share => From::Drawn,
+                Relation::Different if unit(item.seed, WHETHER) < config.perturbed_share => {
+                    From::Drawn
+                }
                 Relation::Different => From::Source,
             })
             .collect();
@@ -116,11 +118,6 @@ impl Condition {
         }
         Ok(Condition { identity, wanted, own, swapped, risen })
     }
-}
-
-/// A number from 0 to 1 that decides whether a pair's identity is perturbed.
-fn share(seed: u64) -> f64 {
-    mix(seed, WHETHER) as f64 / u64::MAX as f64
 }
 
 /// Uniform directions, one a seed, in the shape and place of `like` [B, D].

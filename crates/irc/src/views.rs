@@ -2,7 +2,7 @@
 
 use c10d::torch::upload;
 use tch::{Kind, Tensor};
-use train::mix;
+use train::{mix, unit};
 
 use crate::Error;
 
@@ -24,12 +24,10 @@ pub(crate) fn look(faces: &Tensor, seeds: &[u64]) -> Result<Tensor, Error> {
     let side = faces.size()[2];
     let reach = (side as f64 * SHIFT).round().max(1.0) as i64;
     let padded = faces.replication_pad2d([reach; 4]);
-    let unit = |seed: u64, stream: u64| mix(seed, stream) as f64 / u64::MAX as f64;
     let mut views = Vec::with_capacity(seeds.len());
     let (mut gains, mut noises) = (Vec::new(), Vec::new());
     for (k, &seed) in seeds.iter().enumerate() {
         let offset = |stream| (unit(seed, stream) * (2 * reach + 1) as f64) as i64;
-        let offset = |stream| offset(stream).min(2 * reach);
         let face = padded.narrow(0, k as i64, 1);
         let face = face.narrow(2, offset(1), side).narrow(3, offset(2), side);
         let blurred = unit(seed, 3) < 0.5;

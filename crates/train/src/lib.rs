@@ -44,4 +44,4 @@ pub use optimizers::Optimizers;
 pub use places::{Places, Resume, Summary};
 pub use requests::{Requests, Stop};
 pub use run::run;
-pub use stage::{Batches, BoxError, Group, Losses, Source, Stage, StepInfo, Term, mix};
+pub use stage::{Batches, BoxError, Group, Losses, Source, Stage, StepInfo, Term, mix, unit};

@@ -170,6 +170,11 @@ pub fn mix(seed: u64, stream: u64) -> u64 {
     scramble(scramble(seed) ^ stream)
 }
 
+/// [`mix`] as a number in [0, 1) with 53 bits.
+pub fn unit(seed: u64, stream: u64) -> f64 {
+    (mix(seed, stream) >> 11) as f64 / (1u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::mix;

@@ -17,7 +17,7 @@ pub(super) enum Use {
 
 /// Uniform in [0, 1); `nth` tells apart several draws of one use.
 pub(super) fn unit(seed: u64, usage: Use, nth: u64) -> f64 {
-    (mix(mix(seed, usage as u64), nth) >> 11) as f64 / (1u64 << 53) as f64
+    train::unit(mix(seed, usage as u64), nth)
 }
 
 /// Uniform in [-size, size).
