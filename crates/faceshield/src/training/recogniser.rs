@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use encoder::pretraining::{EncoderStage, Verification};
-use encoder::{FrozenEncoder, Origin};
+use encoder::{FrozenEncoder, HeldOut, Origin};
 use faces::{Faces, Split};
 use tch::Device;
 
@@ -100,7 +100,8 @@ fn verification(
 ) -> anyhow::Result<Verification> {
     let bgr = options.common.data.channels == Channels::Bgr;
     let limit = options.validation_images;
-    Verification::new(faces, people, limit, bgr).map_err(anyhow::Error::msg)
+    let images = HeldOut::new(faces, people, limit, bgr).map_err(anyhow::Error::msg)?;
+    Ok(Verification::new(images))
 }
 
 /// Rank 0: writes the encoder alone, under its published names, beside its checkpoints.
