@@ -134,12 +134,13 @@ impl Marks<'_> {
     fn bar(&self, out: &mut Markup, look: Look, point: &Point, x: f64, width: f64, title: &str) {
         let base = if self.chart.y.log { self.y.base() } else { self.y.within(0.0) };
         let end = self.y.within(point.y);
-        // Bars of one place touch, but for a pixel.
-        let width = (width - 1.0).max(1.0);
+        // Bars of one place touch, but for a pixel. Where a range cuts one it ends with the axis.
+        let half = (width - 1.0).max(1.0) / 2.0;
+        let (left, right) = (self.x.inside(x - half), self.x.inside(x + half));
         let attributes: crate::markup::Attributes<'_> = &[
-            ("x", &px(x - width / 2.0)),
+            ("x", &px(left)),
             ("y", &px(base.min(end))),
-            ("width", &px(width)),
+            ("width", &px(right - left)),
             ("height", &px((base - end).abs())),
             ("fill-opacity", &look.density()),
             STROKE,

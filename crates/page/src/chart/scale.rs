@@ -69,7 +69,12 @@ impl Scale {
 
     /// The pixel of a number, or of the end that it lies beyond.
     pub(super) fn within(&self, value: f64) -> f64 {
-        self.place(value).clamp(self.from.min(self.to), self.from.max(self.to))
+        self.inside(self.place(value))
+    }
+
+    /// A pixel, or that of the end that it lies beyond.
+    pub(super) fn inside(&self, pixel: f64) -> f64 {
+        pixel.clamp(self.from.min(self.to), self.from.max(self.to))
     }
 
     /// Whether a number lies between the ends.
@@ -77,9 +82,10 @@ impl Scale {
         (self.place(value) - self.within(value)).abs() <= SLACK
     }
 
-    /// How many pixels a distance is long; on a logarithmic axis one between logarithms.
+    /// How many pixels a distance is long, at most the whole axis; on a logarithmic axis one between
+    /// logarithms.
     pub(super) fn length(&self, distance: f64) -> f64 {
-        (distance / (self.high - self.low) * (self.to - self.from)).abs()
+        (distance / (self.high - self.low)).min(1.0) * (self.to - self.from).abs()
     }
 
     /// The pixel of the lower end.
