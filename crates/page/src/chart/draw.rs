@@ -1,6 +1,6 @@
 //! A chart from top to bottom: title, legend, axes, what is between them, notes.
 
-use super::frame::{self, Below, Plot, SMALL};
+use super::frame::{self, Below, Plot};
 use super::legend;
 use super::marks::Marks;
 use super::points::Drawable;
@@ -34,10 +34,10 @@ pub(super) fn draw(chart: &Chart, out: &mut Markup, place: Place) {
     let room = WIDTH - 2.0 * EDGE;
     let title = text::wrapped(&chart.title, room, 16.0);
     let legend_top = EDGE + title.len() as f64 * 20.0 + 4.0;
-    let numbers = y.ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max);
     let label = if chart.y.label.is_empty() { 0.0 } else { 20.0 };
     let top = legend_top + legend::height(chart, room) + 8.0;
-    let left = (EDGE + label + numbers + 8.0).min(WIDTH / 2.0);
+    let left = (EDGE + label + frame::numbers(&y) + 8.0).min(WIDTH / 2.0);
+    let left = left.max(frame::lean(&chart.x.names, WIDTH - RIGHT - left));
     let plot = Plot { left, top, right: WIDTH - RIGHT, bottom: top + HEIGHT };
     let (x, y) = (x.across(plot.left, plot.right), y.across(plot.bottom, plot.top));
     let marks = Marks { chart, drawable: &drawable, slot: x.length(slot), x: &x, y: &y };
@@ -71,8 +71,9 @@ pub(super) fn draw(chart: &Chart, out: &mut Markup, place: Place) {
         if drawable.points().next().is_none() {
             frame::label(out, "note", "middle", plot.middle(), "no points");
         }
+        marks.bars(out);
         frame::clipped(out, &plot, |out| marks.lines(out));
-        marks.others(out);
+        marks.dots(out);
         frame::y_axis(out, chart, &plot, &y);
         below.draw(out, chart, &plot);
     });

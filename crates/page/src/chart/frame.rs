@@ -79,16 +79,46 @@ pub(super) fn grid(out: &mut Markup, plot: &Plot, [x, y]: [&Scale; 2], chart: &C
     out.line();
 }
 
+/// The room that the numbers of an axis take beside it.
+pub(super) fn numbers(y: &Scale) -> f64 {
+    y.ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max)
+}
+
 /// The numbers and the label of the y axis.
 pub(super) fn y_axis(out: &mut Markup, chart: &Chart, plot: &Plot, y: &Scale) {
     for tick in y.ticks.iter().filter(|tick| !tick.label.is_empty()) {
         label(out, "tick", "end", [plot.left - 6.0, y.place(tick.value) + 4.0], &tick.label);
     }
     out.line();
-    let turn = format!("translate({},{}) rotate(-90)", EDGE + 8.0, px(plot.middle()[1]));
+    let (beside, middle) = (plot.left - numbers(y) - 16.0, plot.middle()[1]);
+    let turn = format!("translate({},{}) rotate(-90)", px(beside), px(middle));
     let words = text::fitted(&chart.y.label, plot.bottom - plot.top, 12.0);
     out.with_text("text", &[("text-anchor", &"middle"), ("transform", &turn)], &words);
     out.line();
+}
+
+/// How far right the y axis must be for names, if they are written aslant on an axis this wide.
+pub(super) fn lean(names: &[String], width: f64) -> f64 {
+    let slot = width / names.len().max(1) as f64;
+    if !is_aslant(names, slot) {
+        return 0.0;
+    }
+    let reach = |(place, name): (usize, &String)| {
+        text::width(name, SMALL).min(ASLANT) * SLANT.0 - (place as f64 + 0.5) * slot
+    };
+    EDGE + names.iter().enumerate().map(reach).fold(0.0, f64::max)
+}
+
+/// Whether names do not fit below an axis each in its slot.
+fn is_aslant(names: &[String], slot: f64) -> bool {
+    let cut = |line: &String| line.contains('…');
+    let tight = |lines: Vec<String>| lines.len() > MOST_LINES || lines.iter().any(cut);
+    names.iter().any(|name| tight(wrapped(name, slot)))
+}
+
+/// A name in lines that fit a slot.
+fn wrapped(name: &str, slot: f64) -> Vec<String> {
+    text::wrapped(name, slot - 6.0, SMALL)
 }
 
 /// What is below the axes.
@@ -107,14 +137,12 @@ impl Below {
         let names = !chart.x.names.is_empty();
         let slot = x.length(1.0);
         let labelled = || x.ticks.iter().filter(|tick| !tick.label.is_empty());
-        let broken =
-            |tick: &Tick| (x.place(tick.value), text::wrapped(&tick.label, slot - 6.0, SMALL));
-        let whole = |tick: &Tick| (x.place(tick.value), vec![tick.label.clone()]);
-        let mut ticks: Vec<_> =
-            labelled().map(|t| if names { broken(t) } else { whole(t) }).collect();
-        let cut = |line: &String| line.contains('…');
-        let aslant = names
-            && ticks.iter().any(|(_, lines)| lines.len() > MOST_LINES || lines.iter().any(cut));
+        let lines = |tick: &Tick| match names {
+            true => wrapped(&tick.label, slot),
+            false => vec![tick.label.clone()],
+        };
+        let mut ticks: Vec<_> = labelled().map(|t| (x.place(t.value), lines(t))).collect();
+        let aslant = names && is_aslant(&chart.x.names, slot);
         if aslant {
             let every = (LINE / slot).ceil().max(1.0) as usize;
             let slanted = |tick: &Tick| {

@@ -13,6 +13,9 @@ const MANY: usize = 500;
 /// How much of the room of a name or a bar its marks take.
 const FILLED: f64 = 0.8;
 
+/// The room of marks that others need not stand beside.
+const ROOM: f64 = 16.0;
+
 const STROKE: (&str, &dyn std::fmt::Display) = ("stroke", &"currentColor");
 
 /// What marks are drawn with.
@@ -23,6 +26,18 @@ pub(super) struct Marks<'a> {
     pub(super) y: &'a Scale,
     /// The room of a name or a bar, in pixels.
     pub(super) slot: f64,
+}
+
+/// A point on the axes.
+struct Place<'a> {
+    point: &'a Point,
+    /// Its pixel, beside those of other series at the same place.
+    x: f64,
+    /// The room there is for it across.
+    width: f64,
+    radius: f64,
+    /// Its tooltip.
+    title: String,
 }
 
 impl Marks<'_> {
@@ -59,32 +74,55 @@ impl Marks<'_> {
         }
     }
 
-    /// Bars, whiskers and marks, none of which leaves the axes.
-    pub(super) fn others(&self, out: &mut Markup) {
-        let slots: Vec<usize> =
+    /// Bars and their whiskers, none of which leaves the axes.
+    pub(super) fn bars(&self, out: &mut Markup) {
+        self.each(out, Style::Bars, |out, look, place, _| {
+            self.bar(out, look, place);
+        });
+    }
+
+    /// Marks and their whiskers, none of which leaves the axes.
+    pub(super) fn dots(&self, out: &mut Markup) {
+        self.each(out, Style::Line, |out, look, place, alone| {
+            if alone {
+                self.whisker(out, place, "");
+            }
+            if alone || look.marked {
+                look.mark(out, [place.x, self.y.place(place.point.y)], place.radius, &place.title);
+            }
+        });
+        self.each(out, Style::Dots, |out, look, place, _| {
+            self.whisker(out, place, "");
+            look.mark(out, [place.x, self.y.place(place.point.y)], place.radius, &place.title);
+        });
+    }
+
+    /// Draws each point of a style that is on the axes; told whether its line has no other.
+    fn each(
+        &self,
+        out: &mut Markup,
+        style: Style,
+        draw: impl Fn(&mut Markup, Look, &Place<'_>, bool),
+    ) {
+        let beside: Vec<usize> =
             self.all().filter(|(_, look, _)| self.side_by_side(*look)).map(|(i, ..)| i).collect();
-        let width = self.slot * FILLED / slots.len().max(1) as f64;
-        for (series, look, points) in self.all() {
-            let middle = (slots.len() as f64 - 1.0) / 2.0;
-            let slot = slots.iter().position(|&slot| slot == series);
+        let width = self.slot * FILLED / beside.len().max(1) as f64;
+        for (series, look, points) in self.all().filter(|(_, look, _)| look.style == style) {
+            let middle = (beside.len() as f64 - 1.0) / 2.0;
+            let slot = beside.iter().position(|&slot| slot == series);
             let aside = slot.map_or(0.0, |slot| (slot as f64 - middle) * width);
             let few = points.len() <= MANY;
-            let (look_class, radius) = (look.class(), if few { 4.0 } else { 2.0 });
-            out.element("g", &[("class", &look_class), ("fill", &"currentColor")], |out| {
+            out.element("g", &[("class", &look.class()), ("fill", &"currentColor")], |out| {
                 for run in runs(points) {
                     for point in run.iter().filter(|point| self.holds(point)) {
-                        let x = self.x.place(point.x) + aside;
-                        let title = if few { self.title(series, point) } else { String::new() };
-                        match look.style {
-                            Style::Bars => self.bar(out, look, point, x, width, &title),
-                            Style::Line if run.len() > 1 && !look.marked => {}
-                            style => {
-                                if style == Style::Dots || run.len() == 1 {
-                                    self.whisker(out, point, x, "", width);
-                                }
-                                look.mark(out, [x, self.y.place(point.y)], radius, &title);
-                            }
-                        }
+                        let place = Place {
+                            point,
+                            x: self.x.inside(self.x.place(point.x) + aside),
+                            width: slot.map_or(ROOM, |_| width),
+                            radius: if few { 4.0 } else { 2.0 },
+                            title: if few { self.title(series, point) } else { String::new() },
+                        };
+                        draw(out, look, &place, run.len() == 1);
                     }
                 }
             });
@@ -131,12 +169,12 @@ impl Marks<'_> {
         out.line();
     }
 
-    fn bar(&self, out: &mut Markup, look: Look, point: &Point, x: f64, width: f64, title: &str) {
+    fn bar(&self, out: &mut Markup, look: Look, place: &Place<'_>) {
         let base = if self.chart.y.log { self.y.base() } else { self.y.within(0.0) };
-        let end = self.y.within(point.y);
+        let end = self.y.within(place.point.y);
         // Bars of one place touch, but for a pixel. Where a range cuts one it ends with the axis.
-        let half = (width - 1.0).max(1.0) / 2.0;
-        let (left, right) = (self.x.inside(x - half), self.x.inside(x + half));
+        let half = (place.width - 1.0).max(1.0) / 2.0;
+        let (left, right) = (self.x.inside(place.x - half), self.x.inside(place.x + half));
         let attributes: crate::markup::Attributes<'_> = &[
             ("x", &px(left)),
             ("y", &px(base.min(end))),
@@ -146,21 +184,22 @@ impl Marks<'_> {
             STROKE,
         ];
         out.element("rect", attributes, |out| {
-            if !title.is_empty() {
-                out.with_text("title", &[], title);
+            if !place.title.is_empty() {
+                out.with_text("title", &[], &place.title);
             }
         });
-        self.whisker(out, point, x, "ink", width);
+        self.whisker(out, place, "ink");
     }
 
-    /// The interval of a point in the colour of a class, with caps that fit `room`.
-    fn whisker(&self, out: &mut Markup, point: &Point, x: f64, class: &str, room: f64) {
+    /// The interval of a point in the colour of a class.
+    fn whisker(&self, out: &mut Markup, place: &Place<'_>, class: &str) {
+        let (point, x) = (place.point, place.x);
         if point.low.is_none() && point.high.is_none() {
             return;
         }
         let low = self.y.within(point.low.unwrap_or(point.y));
         let high = self.y.within(point.high.unwrap_or(point.y));
-        let cap = (room / 4.0).clamp(1.0, 4.0);
+        let cap = (place.width / 4.0).clamp(1.0, 4.0);
         let (left, right) = (px(x - cap), px(x + cap));
         let (x, low, high) = (px(x), px(low), px(high));
         let path = format!("M{left},{low}H{right}M{x},{low}V{high}M{left},{high}H{right}");

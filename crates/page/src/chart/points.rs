@@ -63,10 +63,19 @@ impl Drawable {
     /// All numbers that the y axis should cover.
     pub(super) fn heights(&self, chart: &Chart) -> Vec<f64> {
         let ends = |point: &Point| [Some(point.y), point.low, point.high];
-        let bars = chart.series.iter().any(|series| series.style == Style::Bars);
-        let base = (bars && !chart.y.log).then_some(0.0);
-        let heights = self.points().flat_map(ends).flatten();
-        heights.filter(|&y| chart.y.fit(y) == Fit::Fits).chain(base).collect()
+        let mut heights: Vec<f64> = self
+            .points()
+            .flat_map(ends)
+            .flatten()
+            .filter(|&y| chart.y.fit(y) == Fit::Fits)
+            .collect();
+        if chart.series.iter().any(|series| series.style == Style::Bars) {
+            // On a logarithmic axis the lowest bar too should be seen.
+            let lowest = heights.iter().copied().reduce(f64::min);
+            heights.extend(if chart.y.log { lowest.map(|y| y / 2.0) } else { Some(0.0) });
+            heights.retain(|&y| chart.y.fit(y) == Fit::Fits);
+        }
+        heights
     }
 
     /// What is to be said below the chart, given how many points lie outside the axes.
