@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::commands::align::device;
+
 /// Check the models against conformance cases
 ///
 /// Prints, per tensor, the largest error relative to the tensor's spread, and whether
@@ -13,13 +15,17 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    if crate::conformance::run(&args.paths, args.json)? {
+    if crate::conformance::run(&args.paths, device(&args.device)?, args.json)? {
         Ok(())
     } else {
         Err(anyhow::anyhow!("conformance cases failed: see the lines marked above"))

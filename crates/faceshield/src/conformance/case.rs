@@ -3,7 +3,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use weights::Tensors;
 
 use super::fill::Fill;
@@ -45,7 +45,7 @@ pub(super) struct Comparison {
 }
 
 impl Case {
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path, device: Device) -> Result<Self> {
         let archive = weights::read(path)?;
         let text = archive.metadata.get("case").with_context(|| {
             format!("{}: no metadata key `case`: this is not a conformance case", path.display())
@@ -54,7 +54,7 @@ impl Case {
             .with_context(|| format!("{}: the metadata key `case` is damaged", path.display()))?;
         Ok(Case {
             op: description.op,
-            fill: Fill { seed: description.fill_seed },
+            fill: Fill { seed: description.fill_seed, device },
             rows: description.rows,
             tensors: archive.tensors,
         })
@@ -63,7 +63,8 @@ impl Case {
     /// The tensor `in.{name}`.
     pub(super) fn input(&self, name: &str) -> Result<Tensor> {
         let tensor = self.find(&format!("in.{name}"));
-        Ok(tensor.with_context(|| format!("the case has no tensor in.{name}"))?.shallow_clone())
+        let tensor = tensor.with_context(|| format!("the case has no tensor in.{name}"))?;
+        Ok(tensor.to_device(self.fill.device))
     }
 
     /// Whether the case holds this input itself.
@@ -87,7 +88,7 @@ impl Case {
             let Some(actual) = computed.get(base) else {
                 bail!("the case expects {base}, which this program does not compute");
             };
-            let actual = actual.detach().to_kind(Kind::Double);
+            let actual = actual.detach().to_device(Device::Cpu).to_kind(Kind::Double);
             // Statistics are judged by the spread they state.
             let (actual, spread) = match form {
                 "sample" => (sample(&actual), spread(expected)),

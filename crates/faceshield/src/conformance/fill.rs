@@ -25,6 +25,8 @@ fn uniform(base: u64, k: u64) -> f64 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fill {
     pub(super) seed: u64,
+    /// Where its tensors lie.
+    pub(super) device: Device,
 }
 
 impl Fill {
@@ -32,7 +34,7 @@ impl Fill {
         let base = fnv1a(name) ^ self.seed.wrapping_mul(GOLDEN);
         let n: i64 = shape.iter().product();
         let values: Vec<f32> = (0..n as u64).map(|k| value(uniform(base, k)) as f32).collect();
-        Tensor::from_slice(&values).view(shape)
+        Tensor::from_slice(&values).view(shape).to_device(self.device)
     }
 
     /// `t(name, shape, lo, hi)` of the conformance cases.
@@ -65,7 +67,7 @@ impl Fill {
                 _ => Box::new(move |u| (u - 0.5) * scale),
             };
             let known = self.tensor(&format!("{prefix}{name}"), &shape, value);
-            tensor.shallow_clone().copy_(&known.to_device(Device::Cpu));
+            tensor.shallow_clone().copy_(&known);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use tch::Device;
 
 use case::{Case, Comparison};
 
@@ -20,15 +21,15 @@ struct Outcome {
     tensors: Vec<Comparison>,
 }
 
-/// Runs every case in `paths` (files, or folders of `.safetensors` files) and
+/// Runs every case in `paths` (files, or folders of `.safetensors` files) on `device` and
 /// prints the largest error of each tensor. True when all passed.
 ///
 /// # Errors
 /// When a path holds no case or a file is none.
-pub(crate) fn run(paths: &[PathBuf], json: bool) -> Result<bool> {
+pub(crate) fn run(paths: &[PathBuf], device: Device, json: bool) -> Result<bool> {
     let mut outcomes = Vec::new();
     for path in expand(paths)? {
-        let case = Case::read(&path)?;
+        let case = Case::read(&path, device)?;
         let tensors = ops::compute(&case)
             .and_then(|computed| case.compare(&computed))
             .with_context(|| path.display().to_string())?;

@@ -3,7 +3,7 @@ use anyhow::{Context, Result, bail};
 use encoder::{Fidelity, FrozenEncoder, LayerStats, ModelConfig, Stats, normalize};
 use fse::{Estimator, Extractor, FseWeights, Noise, Objective, PerceptualNoise, halves};
 use irc::{IidDiscriminator, Mode, PatchDiscriminator, Reconstructor};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 use weights::Tensors;
 
 use super::case::Case;
@@ -33,7 +33,7 @@ fn images(fill: Fill) -> Tensor {
 }
 
 fn known_encoder(fill: Fill) -> FrozenEncoder {
-    let encoder = FrozenEncoder::random(&model(), 0, Device::Cpu);
+    let encoder = FrozenEncoder::random(&model(), 0, fill.device);
     fill.weights("encoder.", &encoder.state());
     encoder
 }
@@ -84,7 +84,7 @@ fn known_extractor(fill: Fill) -> (Extractor, Vec<Tensor>) {
         )
     });
     let stats = Stats { layers: layers.collect() };
-    let extractor = Extractor::new(&model(), encoder, &stats, 5.0, 0, Device::Cpu);
+    let extractor = Extractor::new(&model(), encoder, &stats, 5.0, 0, fill.device);
     fill.weights("", &extractor.layers());
     (extractor, features)
 }
@@ -142,7 +142,7 @@ fn reconstructor(case: &Case) -> Result<Tensors> {
     let kind = PerceptualNoise::BatchMean(&sources);
     let parts = separation.perceptual_parts(&targets, &lambdas, &Noise::Zero, &kind)?;
 
-    let painter = Reconstructor::new(&model(), 0, Device::Cpu);
+    let painter = Reconstructor::new(&model(), 0, case.fill.device);
     case.fill.weights("", &painter.state());
     let identity = normalize(&case.fill.input("irc.id", &[1, 512]));
     let mut attributes = painter.decoder().attributes(&target, &parts, &Mode::Eval)?;
@@ -162,7 +162,7 @@ fn reconstructor(case: &Case) -> Result<Tensors> {
 
 fn discriminators(case: &Case) -> Result<Tensors> {
     let _guard = tch::no_grad_guard();
-    let store = nn::VarStore::new(Device::Cpu);
+    let store = nn::VarStore::new(case.fill.device);
     let root = store.root();
     let patch = PatchDiscriminator::new(&(&root / "discriminator"), &model());
     let iid = IidDiscriminator::new(&(&root / "iid_discriminator"), &model());
