@@ -39,9 +39,8 @@ impl Setting {
         let device =
             engine.device(local_rank.unwrap_or(0)).map_err(|error| misuse(error.to_string()))?;
         let backend = if device.is_cuda() { Backend::Nccl } else { Backend::Gloo };
-        if engine.threads > 0 {
-            tch::set_num_threads(i32::try_from(engine.threads).unwrap_or(i32::MAX));
-        }
+        // Before anything is computed: the statistics of stage I come before its session.
+        engine.apply()?;
         let timeout = Duration::from_secs(engine.timeout_seconds);
         let world = World::from_env(backend, timeout).map_err(|error| match error {
             c10d::Error::BadEnvironment(text) => misuse(text),

@@ -90,9 +90,11 @@ impl DetectorArgs {
     }
 }
 
-/// The device that `name` means.
+/// The device that `name` means, and the switches that training sets: repeatable, and no TF32,
+/// which libtorch's convolutions on CUDA otherwise round to.
 pub(crate) fn device(name: &str) -> anyhow::Result<tch::Device> {
     let engine = train::Config { device: name.to_owned(), ..train::Config::default() };
+    engine.apply()?;
     engine.device(0).map_err(|error| misuse(error.to_string()))
 }
 
