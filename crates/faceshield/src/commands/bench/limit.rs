@@ -4,8 +4,11 @@
 //! A profiled step tells which there were, forward and backward, with their shapes; each
 //! different one is then run by itself, also under the profiler. What a checkpointed segment
 //! computes a second time is not counted: it could be avoided.
+//!
+//! On a CPU an operation takes as long as its call. On CUDA a call returns when its kernels are
+//! queued: there an operation takes as long as the kernels that were launched within it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::Context;
@@ -19,6 +22,8 @@ const REPEATS: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Operation {
     name: String,
+    /// Whether it computes in bfloat16.
+    lowered: bool,
     /// Sizes of the tensors among its arguments.
     sizes: Vec<Vec<i64>>,
     /// Its other arguments, as the profiler writes them.
@@ -56,29 +61,34 @@ fn operations(trace: &Path) -> anyhow::Result<Operations> {
     let text = std::fs::read(trace).with_context(|| trace.display().to_string())?;
     let trace: Value = serde_json::from_slice(&text).context("the profile is no JSON")?;
     let events = trace["traceEvents"].as_array().context("the profile has no events")?;
-    let mut events: Vec<Event> = events.iter().filter_map(Event::read).collect();
-    events.sort_by(|a, b| {
+    let mut spans: Vec<Event> = events.iter().filter_map(Event::read).collect();
+    let kernels: HashMap<i64, f64> = spans.iter().filter_map(Event::kernel).collect();
+    spans.retain(|span| span.kernel().is_none());
+    spans.sort_by(|a, b| {
         a.thread.cmp(&b.thread).then(a.start.total_cmp(&b.start)).then(b.end.total_cmp(&a.end))
     });
     let mut found = Operations::new();
-    // Whatever lies within an operation is part of it.
-    let (mut thread, mut until) = (0, f64::MIN);
-    for event in events {
-        if event.thread != thread {
-            (thread, until) = (event.thread, f64::MIN);
-        }
-        if event.start < until {
+    let mut rest = spans.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let operation = first.operation();
+        if operation.is_none() && first.name != "recompute" {
             continue;
         }
-        if event.name == "recompute" {
-            until = event.end;
-        } else if let Some(operation) = event.operation() {
-            until = event.end;
-            let seconds = (event.end - event.start) / 1e6;
-            let (count, shortest) = found.entry(operation).or_insert((0, f64::MAX));
-            *count += 1;
-            *shortest = shortest.min(seconds);
-        }
+        // Whatever lies within an operation is part of it.
+        let inner = |span: &&Event| span.thread == first.thread && span.start < first.end;
+        let length = rest.iter().take_while(inner).count();
+        let (within, after) = rest.split_at(length);
+        rest = after;
+        let Some(operation) = operation else { continue };
+        let microseconds = if kernels.is_empty() {
+            first.end - first.start
+        } else {
+            within.iter().filter_map(|span| kernels.get(&span.correlation()?)).sum()
+        };
+        let (count, shortest) = found.entry(operation).or_insert((0, f64::MAX));
+        *count += 1;
+        *shortest = shortest.min(microseconds / 1e6);
     }
     Ok(found)
 }
@@ -89,6 +99,7 @@ struct Event<'a> {
     start: f64,
     end: f64,
     name: &'a str,
+    category: &'a str,
     arguments: &'a Value,
 }
 
@@ -96,12 +107,25 @@ impl<'a> Event<'a> {
     fn read(event: &'a Value) -> Option<Self> {
         let start = event["ts"].as_f64()?;
         Some(Event {
-            thread: event["tid"].as_i64()?,
+            // Streams may be named; what runs there belongs to no thread.
+            thread: event["tid"].as_i64().unwrap_or(-1),
             start,
             end: start + event["dur"].as_f64()?,
             name: event["name"].as_str()?,
+            category: event["cat"].as_str().unwrap_or_default(),
             arguments: &event["args"],
         })
+    }
+
+    /// What a kernel and the call that launched it have in common.
+    fn correlation(&self) -> Option<i64> {
+        self.arguments["correlation"].as_i64()
+    }
+
+    /// If it is the work of a GPU: the launch that it belongs to, and its microseconds.
+    fn kernel(&self) -> Option<(i64, f64)> {
+        let gpu = matches!(self.category, "kernel" | "gpu_memcpy" | "gpu_memset");
+        Some((self.correlation().filter(|_| gpu)?, self.end - self.start))
     }
 
     /// If it is a convolution, a matrix product, or the backward pass of a convolution.
@@ -118,6 +142,7 @@ impl<'a> Event<'a> {
         let rest = self.arguments["Concrete Inputs"].as_array()?.iter().skip(tensors);
         Some(Operation {
             name: self.name.to_owned(),
+            lowered: self.arguments["Input type"][0] == "c10::BFloat16",
             sizes: sizes.map(numbers).collect::<Option<_>>()?,
             // A bias that is not there has size 0 or none at all.
             rest: rest
@@ -132,7 +157,8 @@ impl<'a> Event<'a> {
 impl Operation {
     /// Runs it once, on random numbers.
     fn run(&self, device: Device) -> anyhow::Result<()> {
-        let random = |size: &Vec<i64>| Tensor::f_rand(size, (Kind::Float, device));
+        let kind = if self.lowered { Kind::BFloat16 } else { Kind::Float };
+        let random = |size: &Vec<i64>| Tensor::f_rand(size, (kind, device));
         let t = self.sizes.iter().map(random).collect::<Result<Vec<_>, _>>()?;
         match self.name.as_str() {
             "aten::mm" => drop(t[0].f_mm(&t[1])?),
@@ -153,7 +179,7 @@ impl Operation {
                 let wanted: Vec<bool> = mask.split(',').map(|flag| flag.contains("True")).collect();
                 let bias = match list(&self.rest[0]).as_slice() {
                     [] => None,
-                    size => Some(Tensor::f_rand(size, (Kind::Float, device))?),
+                    size => Some(Tensor::f_rand(size, (kind, device))?),
                 };
                 let inputs = [Some(&t[1]), Some(&t[2]), bias.as_ref()];
                 let mut leaves = Vec::new();

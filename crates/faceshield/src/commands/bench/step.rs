@@ -69,8 +69,8 @@ struct Report {
     step_seconds_min: f64,
     images_per_second: f64,
     peak_memory_mb: f64,
-    limit_seconds: f64,
-    ratio_to_limit: f64,
+    limit_seconds: Option<f64>,
+    ratio_to_limit: Option<f64>,
     /// Seconds of what is not part of a later step.
     parts: BTreeMap<&'static str, f64>,
 }
@@ -237,7 +237,10 @@ fn measure<S: Stage>(
     let profile = c10d::torch::Profile::start()?;
     step(steps + 1)?;
     profile.save(&trace)?;
-    let limit = limit::seconds(&trace, &scratch.path().join("alone.json"), device)?;
+    // What was measured is worth printing without it.
+    let limit = limit::seconds(&trace, &scratch.path().join("alone.json"), device)
+        .inspect_err(|error| tracing::warn!("no limit: {error:#}"))
+        .ok();
     parts.insert("first_step", seconds.remove(0));
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
@@ -253,7 +256,7 @@ fn measure<S: Stage>(
         images_per_second: engine.batch_size as f64 / median,
         peak_memory_mb: peak,
         limit_seconds: limit,
-        ratio_to_limit: median / limit,
+        ratio_to_limit: limit.map(|limit| median / limit),
         parts,
     })
 }
