@@ -8,7 +8,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "errors.cpp",
     "rendezvous.cpp",
     "group.cpp",
@@ -22,6 +22,7 @@ const SOURCES: [&str; 13] = [
     "profile.cpp",
     "allocator.cpp",
     "checkpoint.cpp",
+    "resize.cpp",
 ];
 
 fn main() {

@@ -218,6 +218,14 @@ unsafe extern "C" {
     pub(crate) fn c10d_rng_state(device: i32, out: *mut *mut C_tensor) -> i32;
     pub(crate) fn c10d_set_rng_state(device: i32, state: *const C_tensor) -> i32;
     pub(crate) fn c10d_set_deterministic(on: bool) -> i32;
+    pub(crate) fn c10d_resize(
+        x: *const C_tensor,
+        height: i64,
+        width: i64,
+        products: bool,
+        small: i64,
+        out: *mut *mut C_tensor,
+    ) -> i32;
     pub(crate) fn c10d_set_benchmark(on: bool) -> i32;
     pub(crate) fn c10d_set_tf32(on: bool) -> i32;
     pub(crate) fn c10d_set_flush_denormal(on: bool) -> bool;

@@ -147,12 +147,7 @@ impl Encoder {
     pub fn prepare(&self, images: &Tensor) -> Tensor {
         let (from, to) = self.config.crop();
         let side = self.config.encoder_input();
-        images.slice(2, from, to, 1).slice(3, from, to, 1).upsample_bilinear2d(
-            [side, side],
-            true,
-            None::<f64>,
-            None::<f64>,
-        )
+        c10d::torch::resize(&images.slice(2, from, to, 1).slice(3, from, to, 1), [side, side])
     }
 
     /// Features `f_0 … f_last` of full-size images [B, 3, S, S].

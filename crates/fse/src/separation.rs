@@ -239,7 +239,7 @@ fn first_convolutions(
 fn resize(x: &Tensor, side: i64) -> Tensor {
     match x.size()[2] {
         s if s == side => x.shallow_clone(),
-        _ => x.upsample_bilinear2d([side, side], true, None::<f64>, None::<f64>),
+        _ => c10d::torch::resize(x, [side, side]),
     }
 }
 

@@ -23,7 +23,7 @@ const GAIN: f64 = 0.2;
 pub(crate) fn look(faces: &Tensor, seeds: &[u64]) -> Result<Tensor, Error> {
     let side = faces.size()[2];
     let reach = (side as f64 * SHIFT).round().max(1.0) as i64;
-    let padded = faces.replication_pad2d([reach; 4]);
+    let padded = padded(faces, reach);
     let mut views = Vec::with_capacity(seeds.len());
     let (mut gains, mut noises) = (Vec::new(), Vec::new());
     for (k, &seed) in seeds.iter().enumerate() {
@@ -42,15 +42,35 @@ pub(crate) fn look(faces: &Tensor, seeds: &[u64]) -> Result<Tensor, Error> {
     Ok((Tensor::cat(&views, 0) + Tensor::stack(&noises, 0).to_kind(faces.kind())) * gains)
 }
 
+/// With its edges repeated `by` times outwards. Out of copies: the gradient of libtorch's own
+/// padding is added up in any order on CUDA.
+fn padded(faces: &Tensor, by: i64) -> Tensor {
+    [2, 3].into_iter().fold(faces.shallow_clone(), |x, dim| {
+        let edge = |at| {
+            let mut size = x.size();
+            size[dim] = by;
+            x.narrow(dim as i64, at, 1).expand(size, true)
+        };
+        let last = x.size()[dim] - 1;
+        Tensor::cat(&[edge(0), x.shallow_clone(), edge(last)], dim as i64)
+    })
+}
+
 /// Mean of 3 × 3 pixels.
 fn blur(face: &Tensor) -> Tensor {
-    face.replication_pad2d([1; 4]).avg_pool2d([3, 3], [1, 1], [0, 0], false, true, None)
+    padded(face, 1).avg_pool2d([3, 3], [1, 1], [0, 0], false, true, None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tch::Device;
+
+    #[test]
+    fn padding_repeats_the_edges() {
+        let faces = c10d::torch::randn_seeded(&[2, 3, 5, 4], 1, Kind::Float, Device::Cpu).unwrap();
+        assert!(padded(&faces, 3).equal(&faces.replication_pad2d([3; 4])));
+    }
 
     #[test]
     fn a_look_is_its_seeds_and_stays_near_the_face() {

@@ -1,5 +1,6 @@
 //! What tch lacks: Adam and SGD over state of one's own, gradient norms without a host read, random
-//! generator state, libtorch's global switches, its profiler, copies through pinned memory.
+//! generator state, libtorch's global switches, its profiler, copies through pinned memory, resizing
+//! that repeats.
 
 mod autocast;
 mod checkpoint;
@@ -7,6 +8,7 @@ mod context;
 mod optim;
 mod profile;
 mod reading;
+mod resize;
 mod rng;
 mod transfer;
 
@@ -22,5 +24,6 @@ pub use optim::{
 };
 pub use profile::{Profile, Range, range};
 pub use reading::{Reading, read_later};
+pub use resize::resize;
 pub use rng::{randn_seeded, rng_state, set_rng_state};
 pub use transfer::{from_bytes, map_bytes, upload};
