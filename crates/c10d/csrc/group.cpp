@@ -65,7 +65,17 @@ int32_t c10d_group_new(
 }
 
 void c10d_group_free(ShimGroup* group) {
-  shim::guard([&] { delete group; });
+  shim::guard([&] {
+#ifdef USE_C10D_NCCL
+    for (const auto device : group->group->getDeviceTypes()) {
+      if (device.is_cuda()) {
+        // What its destructor does anyway, but with a warning: nobody waits for a collective now.
+        group->group->getBackend(device.type())->abort();
+      }
+    }
+#endif
+    delete group;
+  });
 }
 
 // NCCL's version as major*10000 + minor*100 + patch; 0 where it is not built in.
