@@ -1,5 +1,6 @@
 //! HSIC against its definition.
 use super::*;
+use crate::sides::{BANDWIDTH_ROWS, SMALLEST_VARIANCE, median, subset};
 
 /// The definition, with matrices, in float64.
 fn plain(x: &Tensor, y: &Tensor, estimator: Estimator) -> Tensor {
@@ -17,7 +18,7 @@ fn plain(x: &Tensor, y: &Tensor, estimator: Estimator) -> Tensor {
                 (d / (variance.clamp_min(SMALLEST_VARIANCE) * -2.0)).exp()
             }
             Estimator::Unbiased => {
-                let rows = subset(n, m);
+                let rows = subset(n, m, Device::Cpu);
                 let some = d.index_select(0, &rows).index_select(1, &rows).detach();
                 let off = Tensor::eye(m, (Kind::Double, Device::Cpu)).eq(0.0);
                 let variance = some.masked_select(&off).median();
@@ -69,6 +70,46 @@ fn value_and_gradients_equal_the_definition_in_float64() {
                 assert!(error < 1e-9, "{n} {estimator:?}: {error}");
             }
         }
+    }
+}
+
+/// As on a GPU, and one by one as on a CPU; the second image's median distance is zero.
+#[test]
+fn images_together_are_the_images_alone() {
+    tch::manual_seed(9);
+    for (n, estimator) in [
+        (35, Estimator::Published),
+        (150, Estimator::Published),
+        (35, Estimator::Unbiased),
+        (1100, Estimator::Unbiased),
+    ] {
+        let [x, y] = [4, 2].map(|c| Tensor::randn([3, n, c], (Kind::Double, Device::Cpu)));
+        x.get(1).copy_(&x.get(1).get(0).copy());
+        let pull = Tensor::from_slice(&[1.0, -2.0, 0.5]);
+        let [together, alone] = [true, false].map(|together| {
+            let [x, y] = [&x, &y].map(|t| t.copy().set_requires_grad(true));
+            let values = if together {
+                each(&x, &y, estimator)
+            } else {
+                let one = |i| hsic(&x.get(i), &y.get(i), estimator);
+                Tensor::stack(&[one(0), one(1), one(2)], 0)
+            };
+            values.dot(&pull).backward();
+            [values.detach(), x.grad(), y.grad()]
+        });
+        for (a, b) in together.iter().zip(&alone) {
+            let gap = (a - b).abs().max() / b.abs().max();
+            assert!(gap.double_value(&[]) < 1e-10, "{n} {estimator:?}: {gap}");
+        }
+    }
+}
+
+#[test]
+fn the_median_is_libtorchs_also_where_it_is_sorted_for() {
+    for k in [5, 6] {
+        let numbers = Tensor::randn([3, k], (Kind::Float, Device::Cpu));
+        let sorted = numbers.sort(1, false).0.select(1, (k - 1) / 2);
+        assert!(median(&numbers).equal(&sorted));
     }
 }
 

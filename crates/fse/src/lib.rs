@@ -13,7 +13,9 @@ mod hsic;
 mod noise;
 mod objective;
 mod separation;
+mod sides;
 mod stage;
+mod tiles;
 
 pub use angle::{alignment_loss, angle_loss};
 pub use config::{FseConfig, FseWeights};
