@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use encoder::pretraining::STAGE;
-use encoder::{FrozenEncoder, ModelConfig, Stats};
+use encoder::{FrozenEncoder, Stats};
 use fse::{Extractor, FseStage, Painter, PainterFactory};
 use irc::{IrcStage, Reconstructor};
 use tch::Device;
@@ -117,36 +117,22 @@ pub(crate) fn irc(options: &IrcOptions, extractor: Extractor) -> anyhow::Result<
     Ok(stage.judged_by(judges))
 }
 
-/// A recogniser of any width, from the file that `train encoder` left.
+/// A recogniser of any width that fits this run's images, from the file that `train encoder` left.
 fn judge(file: &Path, common: &Common, device: Device) -> anyhow::Result<FrozenEncoder> {
-    let archive = weights::read(file)?;
-    let at = file.display();
-    let said = |key: &str| {
-        archive.metadata.get(key).with_context(|| {
-            format!(
-                "judges: {at} does not say its {key}: give a file that `faceshield train encoder` \
-                 left"
-            )
-        })
-    };
-    let ours = [
-        ("image_size", common.model.image_size.to_string()),
-        ("channels", common.data.channels.name().to_owned()),
-    ];
-    for (key, ours) in ours {
-        let theirs = said(key)?;
+    let found = super::recogniser::exported(file, device).context("judges")?;
+    let (ours, theirs) = (&common.model, &found.config);
+    for (key, ours, theirs) in [
+        ("image_size", ours.image_size.to_string(), theirs.image_size.to_string()),
+        ("channels", common.data.channels.name().to_owned(), found.channels.name().to_owned()),
+    ] {
         anyhow::ensure!(
-            *theirs == ours,
-            "judges: {at} has {key} = {theirs}, this run has {ours}: train one that fits \
-             (`faceshield train encoder --set {key}={ours}`)"
+            theirs == ours,
+            "judges: {} has {key} = {theirs}, this run has {ours}: train one that fits \
+             (`faceshield train encoder --set {key}={ours}`)",
+            file.display()
         );
     }
-    let divisor = said("width_divisor")?;
-    let width_divisor =
-        divisor.parse().with_context(|| format!("judges: {at}: width_divisor = {divisor}"))?;
-    let config = ModelConfig { width_divisor, ..common.model.clone() };
-    config.validate().with_context(|| format!("judges: {at}"))?;
-    Ok(FrozenEncoder::load(&config, file, 0, device)?)
+    Ok(found.encoder)
 }
 
 /// What stage I has learnt, from `fse_checkpoint` or the newest checkpoint in

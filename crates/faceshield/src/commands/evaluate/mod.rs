@@ -1,0 +1,134 @@
+//! `faceshield evaluate`: what attackers still know, what is left of the photos, and how well the
+//! model separates the two.
+
+mod args;
+mod attacker;
+mod attributes;
+mod finding;
+mod measure;
+mod privacy;
+mod protection;
+mod reader;
+mod report;
+mod sample;
+mod separation;
+mod setup;
+mod utility;
+mod work;
+
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use metrics::Bootstrap;
+
+use crate::commands::align::device;
+use crate::commands::protect::model::Model;
+use crate::failure::misuse;
+use crate::output;
+use crate::training::recogniser::{Exported, exported};
+pub(crate) use args::Args;
+use args::Part;
+use attacker::Attacker;
+use measure::Intervals;
+use reader::Reader;
+use report::{Data, Judge, ModelCard, Report};
+use work::{Scope, Work};
+
+/// What the model's own recogniser is called among the attackers.
+const ENCODER: &str = "encoder";
+const REPORT: &str = "report.json";
+/// Side of crops where nothing says another.
+const SIDE: u32 = 128;
+/// Photos that are shown in the report.
+const SHOWN: usize = 8;
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    args.check()?;
+    let device = device(&args.device)?;
+    let mut sample = setup::sample(args)?;
+    let model = match &args.checkpoint {
+        Some(checkpoint) => Some(Model::load(checkpoint, device)?),
+        None => None,
+    };
+    let found = args
+        .attackers
+        .iter()
+        .map(|named| {
+            exported(&named.file, device).with_context(|| format!("--attacker {}", named.name))
+        })
+        .collect::<anyhow::Result<Vec<Exported>>>()?;
+    let recognisers = setup::recognisers(args, model.as_ref(), &found, device);
+    let sides = found.iter().map(|one| one.config.image_size as u32);
+    let side = model.as_ref().map(|model| model.side).or(sides.max()).unwrap_or(SIDE);
+    if args.find_faces {
+        setup::find_faces(args.detector_weights.as_deref(), &mut sample, side, device)?;
+    }
+    if sample.people < 2 {
+        return Err(misuse(format!(
+            "{}: photos of {} people; an evaluation needs two people or more",
+            sample.root.display(),
+            sample.people
+        )));
+    }
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot create {}", args.out.display()))?;
+
+    let bootstrap =
+        Bootstrap { resamples: args.resamples as usize, seed: args.seed, ..Bootstrap::default() };
+    let intervals = Intervals(bootstrap);
+    let data = Data::of(&sample, args.protected.as_deref(), args.train_data.as_deref());
+    let mut report = Report::new(data, args.seed, &intervals);
+    let training = setup::training(args, &sample, &mut report)?;
+    let protections = setup::protections(args, model.as_ref())?;
+    let reader = match training.photos.is_empty() || args.leaves_out(Part::Attributes) {
+        true => None,
+        false => {
+            let steps = args.reader_steps as usize;
+            let (photos, cache) = (&training.photos, crate::places::cache_dir());
+            Some(Reader::load_or_fit(photos, side, steps, args.seed, device, &cache)?)
+        }
+    };
+    let attackers: Vec<Box<dyn Attacker + '_>> =
+        recognisers.iter().map(|one| Box::new(one) as Box<dyn Attacker + '_>).collect();
+    let work = Work {
+        side,
+        batch: args.batch as usize,
+        seed: args.seed,
+        attackers: &attackers,
+        protections,
+        reader,
+        read_from: training.first,
+        finder: setup::finder(args, side, device, &mut report)?,
+        swept: if args.sweep.is_some() { sample.some(args.sweep_photos as usize) } else { vec![] },
+        searched: BTreeSet::from_iter(sample.some(args.detections as usize)),
+        shown: BTreeSet::from_iter(sample.some(SHOWN)),
+        sample: &sample,
+    };
+    let outcomes = work.run()?;
+    let originals = outcomes.first().context("nothing was measured")?;
+    let names = attackers.iter().map(|attacker| attacker.name().to_owned()).collect();
+    let judge = Judge::new(names, originals, &intervals)?;
+    report.attackers = judge.attackers();
+    for outcome in &outcomes {
+        match outcome.scope {
+            Scope::Full => report.protections.push(judge.protection(outcome)?),
+            Scope::Sweep => report.sweep.push(judge.point(outcome)?),
+        }
+    }
+    tracing::info!("attacks judged");
+    if let Some(model) = &model {
+        report.claims.push(dpp::IMAGE_CLAIM.to_owned());
+        report.model = Some(ModelCard {
+            checkpoint: model.found.clone(),
+            sha256: model.stamp.clone(),
+            fidelity: model.config.fidelity.to_string(),
+            image_size: model.side,
+            width_divisor: model.config.width_divisor,
+        });
+    }
+    Report::write(&args.out, REPORT, &serde_json::to_string_pretty(&report)?)?;
+    if args.json {
+        return output::json(&report);
+    }
+    Ok(())
+}

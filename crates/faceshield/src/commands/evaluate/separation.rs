@@ -1,0 +1,4 @@
+//! placeholder
+use serde::Serialize;
+#[derive(Debug, Serialize)]
+pub(super) struct Separation {}
