@@ -8,6 +8,7 @@
 mod config;
 mod error;
 mod frozen;
+mod held_out;
 mod ir_se;
 mod norm;
 pub mod pretraining;
@@ -16,6 +17,7 @@ mod stats;
 pub use config::{Fidelity, ModelConfig, READOUT_LAYERS, SEPARATION_LAYERS};
 pub use error::Error;
 pub use frozen::{FrozenEncoder, Origin};
+pub use held_out::HeldOut;
 pub use ir_se::{Encoder, normalize};
 pub use norm::{BatchNorm, BatchStatistics, Mode};
 pub use stats::{LayerStats, Stats, StatsAccumulator, StatsMeaning};

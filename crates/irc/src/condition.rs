@@ -121,7 +121,10 @@ impl Condition {
 }
 
 /// Uniform directions, one a seed, in the shape and place of `like` [B, D].
-fn independent(like: &Tensor, seeds: impl Iterator<Item = u64>) -> Result<Tensor, Error> {
+pub(crate) fn independent(
+    like: &Tensor,
+    seeds: impl Iterator<Item = u64>,
+) -> Result<Tensor, Error> {
     let (rows, dims) = like.size2().map_err(c10d::Error::from)?;
     let mechanism = dpp::Independent::uniform(usize::try_from(dims).unwrap_or(0))?;
     let mut all: Vec<f32> = Vec::new();

@@ -50,14 +50,24 @@ impl Aad {
         let none: Option<&Tensor> = None;
         let h = h.instance_norm(none, none, none, none, true, 0.1, 1e-5, false);
         let mask = self.mask(&h, lambda);
-        let by_attribute = attribute
-            .apply(&self.attribute_shift)
-            .addcmul(&h, &attribute.apply(&self.attribute_scale));
+        let [scale, shift] = self.of_attribute(attribute);
+        let by_attribute = shift.addcmul(&h, &scale);
         let per_channel = |fc: &nn::Linear| id.apply(fc).unsqueeze(-1).unsqueeze(-1);
         let by_identity =
             per_channel(&self.identity_shift).addcmul(&h, &per_channel(&self.identity_scale));
         // Not `lerp`, which would keep both for the backward pass.
         by_attribute.addcmul(&mask, &(by_identity - &by_attribute))
+    }
+
+    /// Scale and shift by the attributes: one convolution, which reads them once.
+    fn of_attribute(&self, attribute: &Tensor) -> [Tensor; 2] {
+        let (scale, shift) = (&self.attribute_scale, &self.attribute_shift);
+        let weight = Tensor::cat(&[&scale.ws, &shift.ws], 0);
+        let biases: Vec<&Tensor> = [&scale.bs, &shift.bs].into_iter().flatten().collect();
+        let both =
+            attribute.conv2d(&weight, Some(Tensor::cat(&biases, 0)), [1, 1], [0, 0], [1, 1], 1);
+        let mut halves = both.chunk(2, 1).into_iter();
+        std::array::from_fn(|_| halves.next().unwrap_or_default())
     }
 
     /// The convolution of [h ‖ λ] to one channel, as matrix products of its two halves.

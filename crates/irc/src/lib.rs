@@ -19,6 +19,7 @@ mod perturb;
 mod protector;
 mod reconstructor;
 mod stage;
+mod validation;
 mod views;
 mod xception;
 
@@ -32,4 +33,5 @@ pub use patch::PatchDiscriminator;
 pub use protector::{Protector, View};
 pub use reconstructor::Reconstructor;
 pub use stage::IrcStage;
+pub use validation::Validation;
 pub use xception::IidDiscriminator;

@@ -59,6 +59,11 @@ impl Protector {
         &self.extractor
     }
 
+    fn sight(&self) -> Sight<'_> {
+        let Protector { extractor, reconstructor, fidelity } = self;
+        Sight { extractor, reconstructor, fidelity: *fidelity }
+    }
+
     /// Sees a batch of aligned faces.
     ///
     /// # Arguments
@@ -68,6 +73,36 @@ impl Protector {
     /// # Errors
     /// As many seeds as faces are needed.
     pub fn see(&self, faces: &Tensor, seeds: Vec<u64>) -> Result<View, Error> {
+        self.sight().see(faces, seeds)
+    }
+
+    /// Paints the faces of `view` with these identities, [B, 512] of unit length →
+    /// [B, 3, S, S] in [−1, 1].
+    ///
+    /// # Errors
+    /// When libtorch refuses, for other shapes for one.
+    pub fn paint(&self, view: &View, identity: &Tensor) -> Result<Tensor, Error> {
+        self.sight().paint(view, identity)
+    }
+
+    /// E of faces [B, 3, S, S] in [−1, 1]: [B, 512], of unit length.
+    pub fn embed(&self, faces: &Tensor) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let faces = faces.to_device(self.extractor.device()).to_kind(self.extractor.kind());
+        self.extractor.encoder().embed(&faces)
+    }
+}
+
+/// What sees and paints: a protector's, or those of a stage that trains.
+pub(crate) struct Sight<'a> {
+    pub(crate) extractor: &'a Extractor,
+    pub(crate) reconstructor: &'a Reconstructor,
+    pub(crate) fidelity: Fidelity,
+}
+
+impl Sight<'_> {
+    /// [`Protector::see`].
+    pub(crate) fn see(&self, faces: &Tensor, seeds: Vec<u64>) -> Result<View, Error> {
         let _guard = tch::no_grad_guard();
         let image = faces.to_device(self.extractor.device()).to_kind(self.extractor.kind());
         let noise = Noise::Seeded(seeds);
@@ -89,22 +124,11 @@ impl Protector {
         Ok(View { identity, embedding, image, parts, lambdas })
     }
 
-    /// Paints the faces of `view` with these identities, [B, 512] of unit length →
-    /// [B, 3, S, S] in [−1, 1].
-    ///
-    /// # Errors
-    /// When libtorch refuses, for other shapes for one.
-    pub fn paint(&self, view: &View, identity: &Tensor) -> Result<Tensor, Error> {
+    /// [`Protector::paint`].
+    pub(crate) fn paint(&self, view: &View, identity: &Tensor) -> Result<Tensor, Error> {
         let _guard = tch::no_grad_guard();
         let _range = range(c"paint");
         let identity = identity.to_device(view.image.device()).to_kind(view.image.kind());
         self.reconstructor.paint(&identity, &view.image, &view.parts, &view.lambdas, &Mode::Eval)
-    }
-
-    /// E of faces [B, 3, S, S] in [−1, 1]: [B, 512], of unit length.
-    pub fn embed(&self, faces: &Tensor) -> Tensor {
-        let _guard = tch::no_grad_guard();
-        let faces = faces.to_device(self.extractor.device()).to_kind(self.extractor.kind());
-        self.extractor.encoder().embed(&faces)
     }
 }

@@ -1,75 +1,30 @@
 //! How well an encoder verifies people it has never seen: are two images of one person?
 
-use std::sync::Arc;
-
 use c10d::World;
-use faces::Faces;
 use metrics::Roc;
 use tch::{Device, Kind, Tensor};
 use train::BoxError;
 
-use crate::Encoder;
+use crate::{Encoder, HeldOut};
 
-/// Images that pass through the encoder together.
-const BATCH: usize = 64;
 /// Parts of the pairs for the accuracy, as in LFW's protocol.
 const FOLDS: usize = 10;
 /// The false accept rate of `TAR_at_FAR_1e-3`.
 const FAR: f64 = 1e-3;
 
 /// Images of people held out, every pair of which is judged.
-pub struct Verification {
-    faces: Arc<Faces>,
-    /// Image and person, sorted by person.
-    images: Vec<(usize, usize)>,
-    bgr: bool,
-}
+#[derive(Debug)]
+pub struct Verification(HeldOut);
 
 impl Verification {
-    /// The images of `people` (places in [`faces::Index::people`]), at most `limit` of them:
-    /// equally many of each person, as far as there are.
-    ///
-    /// # Errors
-    /// Text that says what is missing when no two images of one person, or no two people, are
-    /// among them.
-    pub fn new(
-        faces: Arc<Faces>,
-        people: &[usize],
-        limit: usize,
-        bgr: bool,
-    ) -> Result<Verification, String> {
-        let all = faces.index().people();
-        // Two of each at least: where these are too many, there are fewer people.
-        let people = &people[..people.len().min(limit / 2)];
-        let mut images: Vec<(usize, usize)> = Vec::new();
-        let most = people.iter().map(|&person| all[person].images.len()).max().unwrap_or(0);
-        'rounds: for round in 0..most {
-            for &person in people {
-                if images.len() >= limit {
-                    break 'rounds;
-                }
-                images.extend(all[person].images.clone().nth(round).map(|image| (image, person)));
-            }
-        }
-        images.sort_unstable_by_key(|&(image, person)| (person, image));
-        let several = images.windows(2).any(|pair| pair[0].1 == pair[1].1);
-        if people.len() < 2 || !several {
-            return Err(format!(
-                "validation needs two people or more, and two images of one of them; {} has {} \
-                 people with {} images to validate on",
-                faces.index().root().display(),
-                people.len(),
-                images.len()
-            ));
-        }
-        Ok(Verification { faces, images, bgr })
+    /// Judges the pairs of these images.
+    pub fn new(images: HeldOut) -> Verification {
+        Verification(images)
     }
 
     /// Images, and people among them.
     pub fn size(&self) -> (usize, usize) {
-        let mut people: Vec<usize> = self.images.iter().map(|&(_, person)| person).collect();
-        people.dedup();
-        (self.images.len(), people.len())
+        self.0.size()
     }
 
     /// All ranks together: the identities of the images that can be read, and whose they are.
@@ -85,42 +40,11 @@ impl Verification {
         world: &World,
         device: Device,
     ) -> Result<(Tensor, Vec<usize>), BoxError> {
-        let _guard = tch::no_grad_guard();
-        let mine: Vec<usize> = (world.rank()..self.images.len()).step_by(world.size()).collect();
-        // A row per image, of the same number on every rank; its last number tells whether it
-        // was read.
-        let rows = self.images.len().div_ceil(world.size()) as i64;
-        let width = encoder.embedding();
-        let table = Tensor::zeros([rows, width + 1], (Kind::Float, device));
-        for (number, chunk) in mine.chunks(BATCH).enumerate() {
-            let (mut places, mut pixels) = (Vec::new(), Vec::new());
-            for (k, &image) in chunk.iter().enumerate() {
-                match self.faces.read(self.images[image].0) {
-                    Ok(planes) => {
-                        places.push((number * BATCH + k) as i64);
-                        pixels.push(planes);
-                    }
-                    Err(faces::Error::Image { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if places.is_empty() {
-                continue;
-            }
-            let images = faces::to_tensor(&pixels, self.bgr)?.to_device(device);
-            let found = encoder.embed(&images).to_kind(Kind::Float);
-            let found = Tensor::cat(&[&found, &found.ones_like().narrow(1, 0, 1)], 1);
-            let places = Tensor::from_slice(&places).to_device(device);
-            let _ = table.shallow_clone().index_copy_(0, &places, &found);
-        }
-        let tables = world.all_gather(&table)?;
-        // Image k is row k / ranks of rank k mod ranks.
-        let all = Tensor::stack(&tables, 1).view([-1, width + 1]).to_device(Device::Cpu);
-        let all = all.narrow(0, 0, self.images.len() as i64);
-        let read: Vec<f32> = Vec::try_from(all.select(1, width).contiguous())?;
-        let kept: Vec<i64> = (0..read.len()).filter(|&k| read[k] > 0.5).map(|k| k as i64).collect();
-        let people = kept.iter().map(|&k| self.images[k as usize].1).collect();
-        Ok((all.narrow(1, 0, width).index_select(0, &Tensor::from_slice(&kept)), people))
+        let (identities, images) =
+            self.0.rows(world, device, encoder.embedding(), |faces, _| {
+                Ok(encoder.embed(faces).to_kind(Kind::Float))
+            })?;
+        Ok((identities, images.iter().map(|&image| self.0.person(image)).collect()))
     }
 
     /// `accuracy` (of a threshold chosen on other pairs), `AUC`, `EER`, `TAR_at_FAR_1e-3`, and
@@ -150,12 +74,6 @@ impl Verification {
             found.push(("accuracy", accuracy));
         }
         Ok(found)
-    }
-}
-
-impl std::fmt::Debug for Verification {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verification").field("size", &self.size()).finish_non_exhaustive()
     }
 }
 

@@ -129,6 +129,13 @@ pub(crate) struct IrcOptions {
     /// Recognisers beside the encoder that must not know a face again: files that
     /// `train encoder` left (`encoder.safetensors`), of the same image_size and any width.
     pub(crate) judges: Vec<String>,
+    /// Folder of other people to validate on; empty: no validation.
+    pub(crate) validation_data: String,
+    /// Most images that are validated on.
+    pub(crate) validation_images: usize,
+    /// Recognisers that validation tries the painted faces with, and training does not see: files
+    /// that `train encoder` left, as `judges`. None: the encoder.
+    pub(crate) attackers: Vec<String>,
     /// Share of the pairs whose target is the source itself; published fidelity has none.
     pub(crate) same_share: f64,
     /// Share of the pairs whose target is another photo of the source's person; published
@@ -143,6 +150,9 @@ impl Default for IrcOptions {
             stage: IrcConfig::default(),
             fse_checkpoint: String::new(),
             judges: Vec::new(),
+            validation_data: String::new(),
+            validation_images: 240,
+            attackers: Vec::new(),
             same_share: 0.05,
             own_share: 0.3,
         }
@@ -278,6 +288,13 @@ impl Options for IrcOptions {
             if !(0.0..=1.0).contains(&share) {
                 return Err(misuse(format!("{key} = {share}: a share lies between 0 and 1")));
             }
+        }
+        if self.validation_images < 4 {
+            return Err(misuse(format!(
+                "configuration of irc: validation_images = {}: give at least 4, two of each of \
+                 two people",
+                self.validation_images
+            )));
         }
         let sum = self.same_share + self.own_share;
         if sum > 1.0 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use encoder::pretraining::{EncoderStage, Verification};
-use encoder::{FrozenEncoder, ModelConfig, Origin};
+use encoder::{FrozenEncoder, HeldOut, ModelConfig, Origin};
 use faces::{Faces, Split};
 use tch::Device;
 
@@ -101,7 +101,8 @@ fn verification(
 ) -> anyhow::Result<Verification> {
     let bgr = options.common.data.channels == Channels::Bgr;
     let limit = options.validation_images;
-    Verification::new(faces, people, limit, bgr).map_err(anyhow::Error::msg)
+    let images = HeldOut::new(faces, people, limit, bgr).map_err(anyhow::Error::msg)?;
+    Ok(Verification::new(images))
 }
 
 /// Rank 0: writes the encoder alone, under its published names, beside its checkpoints.

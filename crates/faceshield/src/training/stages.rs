@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use encoder::pretraining::STAGE;
-use encoder::{FrozenEncoder, Stats};
+use encoder::{FrozenEncoder, HeldOut, Stats};
 use fse::{Extractor, FseStage, Painter, PainterFactory};
-use irc::{IrcStage, Reconstructor};
+use irc::{IrcStage, Reconstructor, Validation};
 use tch::Device;
 use train::checkpoint::{self, Checkpoint};
 
-use crate::options::{Common, FseOptions, IrcOptions};
+use super::Setting;
+use super::data::DataSet;
+use crate::options::{Channels, Common, FseOptions, IrcOptions, folder_of_faces};
 
 /// The identity encoder that the options name: by `encoder_weights`, or, where that is empty,
 /// the one in `began` (a checkpoint of stage I that goes on), or the newest of
@@ -110,16 +112,56 @@ pub(crate) fn fse(
 /// Options that make no sense; `iid_weights` or `judges` that cannot be read.
 pub(crate) fn irc(options: &IrcOptions, extractor: Extractor) -> anyhow::Result<IrcStage> {
     let Common { model, engine, .. } = &options.common;
-    let device = extractor.device();
-    let judges = options.judges.iter().map(|file| judge(Path::new(file), &options.common, device));
-    let judges = judges.collect::<anyhow::Result<Vec<_>>>()?;
+    let judges = recognisers("judges", &options.judges, &options.common, extractor.device())?;
     let stage = IrcStage::new(extractor, model, options.stage.clone(), engine.seed)?;
     Ok(stage.judged_by(judges))
 }
 
+/// Who stage II is validated on, and by whom.
+///
+/// # Errors
+///
+/// Too few people; `attackers` that cannot be read.
+pub(crate) fn validation(
+    options: &IrcOptions,
+    setting: &Setting,
+) -> anyhow::Result<Option<Validation>> {
+    let IrcOptions { common, validation_data: root, validation_images: limit, .. } = options;
+    if root.is_empty() {
+        return Ok(None);
+    }
+    let faces = DataSet::open_root(&folder_of_faces(root)?, setting, None)?;
+    let faces = faces.faces_from(common, None)?;
+    let people: Vec<usize> = (0..faces.index().people().len()).collect();
+    let bgr = common.data.channels == Channels::Bgr;
+    let images = HeldOut::new(faces, &people, *limit, bgr).map_err(anyhow::Error::msg)?;
+    let attackers = recognisers("attackers", &options.attackers, common, setting.device)?;
+    let validation = Validation::new(images, attackers);
+    if setting.world.is_main() {
+        let (images, people) = validation.size();
+        tracing::info!("validation on {images} images of {people} people");
+    }
+    Ok(Some(validation))
+}
+
+/// The recognisers that the key `asked` names.
+fn recognisers(
+    asked: &str,
+    files: &[String],
+    common: &Common,
+    device: Device,
+) -> anyhow::Result<Vec<FrozenEncoder>> {
+    files.iter().map(|file| recogniser(asked, Path::new(file), common, device)).collect()
+}
+
 /// A recogniser of any width that fits this run's images, from the file that `train encoder` left.
-fn judge(file: &Path, common: &Common, device: Device) -> anyhow::Result<FrozenEncoder> {
-    let found = super::recogniser::exported(file, device).context("judges")?;
+fn recogniser(
+    asked: &str,
+    file: &Path,
+    common: &Common,
+    device: Device,
+) -> anyhow::Result<FrozenEncoder> {
+    let found = super::recogniser::exported(file, device).with_context(|| asked.to_owned())?;
     let (ours, theirs) = (&common.model, &found.config);
     for (key, ours, theirs) in [
         ("image_size", ours.image_size.to_string(), theirs.image_size.to_string()),
@@ -127,7 +169,7 @@ fn judge(file: &Path, common: &Common, device: Device) -> anyhow::Result<FrozenE
     ] {
         anyhow::ensure!(
             theirs == ours,
-            "judges: {} has {key} = {theirs}, this run has {ours}: train one that fits \
+            "{asked}: {} has {key} = {theirs}, this run has {ours}: train one that fits \
              (`faceshield train encoder --set {key}={ours}`)",
             file.display()
         );

@@ -5,7 +5,7 @@ fn mean_cos(a: &Tensor, b: &Tensor) -> Tensor {
     cos(a, b).mean(None)
 }
 
-fn cos(a: &Tensor, b: &Tensor) -> Tensor {
+pub(super) fn cos(a: &Tensor, b: &Tensor) -> Tensor {
     let length = |t: &Tensor| t.square().sum_dim_intlist(&[1i64][..], false, None).sqrt();
     (a * b).sum_dim_intlist(&[1i64][..], false, None) / (length(a) * length(b)).clamp_min(1e-8)
 }

@@ -11,6 +11,7 @@
 // A test or a bench that includes this uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod corrected;
 mod generator;
 mod losses;
 #[path = "../../../fse/benches/plain/mod.rs"]
@@ -43,7 +44,8 @@ pub(crate) struct Plain {
     generator: Tensors,
     decoder: Decoder,
     discriminator: PatchDiscriminator,
-    iid: IidDiscriminator,
+    /// Where the model has one.
+    iid: Option<IidDiscriminator>,
     optimizers: [Optimizer; 3],
 }
 
@@ -72,7 +74,10 @@ impl Plain {
         let root = store.root();
         let decoder = Decoder::new(&(&root / "decoder"), model);
         let discriminator = PatchDiscriminator::new(&(&root / "discriminator"), model);
-        let iid = IidDiscriminator::new(&(&root / "iid_discriminator"), model);
+        let iid = state
+            .keys()
+            .any(|name| name.starts_with("iid_discriminator."))
+            .then(|| IidDiscriminator::new(&(&root / "iid_discriminator"), model));
         store.set_kind(kind);
         let modules: Tensors = store.variables().into_iter().collect();
         let values = own(&["decoder.", "discriminator.", "iid_discriminator."]);
@@ -116,9 +121,6 @@ impl Plain {
         let images = Tensor::cat(&[source, target], 0);
         let [e, z_id, lambdas, parts, perceived] = self.see(&images, &noise);
         let ([e_s, e_t], [z_s, z_t]) = (two(&e[0]), two(&z_id[0]));
-        let targets = |of: &[Tensor]| -> Vec<Tensor> {
-            of.iter().map(|t| two(t)[1].shallow_clone()).collect()
-        };
         let (parts, lambdas) = (targets(&parts), targets(&lambdas));
         let mut wanted = targets(&perceived);
         wanted[0] = target.shallow_clone();
@@ -137,8 +139,9 @@ impl Plain {
         let d_loss = losses::discriminator(&scores(target), &scores(&y.detach()));
         update(&mut self.optimizers, 0, &d_loss);
 
+        let iid = self.iid.as_ref().expect("an implicit identity discriminator");
         let implicit = |y: &Tensor| {
-            [source, target, y].map(|x| self.iid.forward(x, mode).expect("implicit identities"))
+            [source, target, y].map(|x| iid.forward(x, mode).expect("implicit identities"))
         };
         // Their graphs end here, or this backward pass would free those that the last one needs.
         let ids = [&z_s, &z_t, &e_y].map(Tensor::detach);
@@ -204,6 +207,11 @@ impl Optimizer {
         let [m, v, t] = &self.moments;
         c10d::torch::fused_adam_(&parameters, m, v, t, &adam, None).expect("Adam");
     }
+}
+
+/// The second halves.
+fn targets(of: &[Tensor]) -> Vec<Tensor> {
+    of.iter().map(|t| two(t)[1].shallow_clone()).collect()
 }
 
 /// First and second half of a batch.

@@ -1,19 +1,24 @@
 //! Stage II: a step of it, and what the engine asks.
 
 mod pulls;
+mod seen;
 
+use c10d::World;
 use c10d::torch::range;
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, normalize};
 use faces::PairBatch;
-use fse::{Extractor, Noise, PerceptualNoise, halves};
+use fse::Extractor;
 use tch::{Device, Tensor, nn};
 use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, mix};
 use weights::Tensors;
 
 use crate::condition::{Condition, Identities};
 use crate::painted::{Painted, Report};
+use crate::protector::Sight;
 use crate::reconstructor::{buffers, parameters};
-use crate::{Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, losses};
+use crate::{
+    Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, Validation, losses,
+};
 
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
@@ -33,24 +38,10 @@ pub struct IrcStage {
     iid: Option<IidDiscriminator>,
     /// Recognisers beside the encoder that must not know the target again.
     judges: Vec<FrozenEncoder>,
+    validation: Option<Validation>,
     store: nn::VarStore,
     config: IrcConfig,
     fidelity: Fidelity,
-}
-
-/// What the frozen half gives a step, without a graph.
-struct Seen {
-    source: Tensor,
-    target: Tensor,
-    /// z_id of sources and targets.
-    z: (Tensor, Tensor),
-    /// E of sources and targets.
-    e: (Tensor, Tensor),
-    /// Perceptual parts and λ of the targets.
-    parts: Vec<Tensor>,
-    lambdas: Vec<Tensor>,
-    /// What Y's perception is compared with: P_1…P_9 of the targets.
-    perceived: Vec<Tensor>,
 }
 
 impl IrcStage {
@@ -79,13 +70,14 @@ impl IrcStage {
             crate::imagenet::load(&store, std::path::Path::new(&config.iid_weights))?;
         }
         let fidelity = model.fidelity;
-        let judges = Vec::new();
+        let (judges, validation) = (Vec::new(), None);
         Ok(IrcStage {
             extractor,
             reconstructor,
             discriminator,
             iid,
             judges,
+            validation,
             store,
             config,
             fidelity,
@@ -100,43 +92,11 @@ impl IrcStage {
         self
     }
 
-    /// Runs the frozen half on a batch.
-    fn see(&self, batch: &PairBatch) -> Result<Seen, Error> {
-        let _guard = tch::no_grad_guard();
-        let device = self.extractor.device();
-        let (source, target) = {
-            let _range = range(c"copy");
-            let (source, target) = batch.to_device(device)?;
-            let kind = self.extractor.kind();
-            (source.to_kind(kind), target.to_kind(kind))
-        };
-        let noise = Noise::pairs(batch.items.iter().map(|item| item.seed));
-        let separation = self.extractor.separation();
-
-        let encode = range(c"encode");
-        let features = self.extractor.features(&Tensor::cat(&[&source, &target], 0));
-        drop(encode);
-        let _range = range(c"separate");
-        let all_lambdas = separation.lambdas(&features);
-        let z = separation.identity_parts(&features, &all_lambdas, &noise)?;
-        let z = two(&self.extractor.separated(&z));
-        let e = two(&self.extractor.identity(&features));
-
-        let (f_s, f_t) = halves(&features);
-        let (_, lambdas) = halves(&all_lambdas);
-        let (_, noise) = noise.halves();
-        let kind = match self.fidelity {
-            Fidelity::Corrected => PerceptualNoise::DataSet,
-            Fidelity::Published => PerceptualNoise::BatchMean(&f_s),
-        };
-        let parts = separation.perceptual_parts(&f_t, &lambdas, &noise, &kind)?;
-        let mut perceived = match self.fidelity {
-            Fidelity::Corrected => separation.perceived(&f_t, &lambdas),
-            Fidelity::Published => parts.iter().map(Tensor::shallow_clone).collect(),
-        };
-        // Index 0 stands for the images themselves.
-        perceived[0] = target.shallow_clone();
-        Ok(Seen { source, target, z, e, parts, lambdas, perceived })
+    /// The same, validated on people held out.
+    #[must_use]
+    pub fn validating(mut self, validation: Option<Validation>) -> Self {
+        self.validation = validation;
+        self
     }
 
     fn group(&self, name: &'static str) -> Group {
@@ -264,6 +224,15 @@ impl Stage for IrcStage {
         Ok(Some(row.get(0).to_device(Device::Cpu)))
     }
 
+    fn validate(&mut self, world: &World) -> Result<Vec<(&'static str, f64)>, BoxError> {
+        let IrcStage { extractor, reconstructor, fidelity, .. } = self;
+        let sight = Sight { extractor, reconstructor, fidelity: *fidelity };
+        match &self.validation {
+            Some(validation) => validation.measure(&sight, world),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn scalars(&self) -> &'static [(&'static str, &'static str)] {
         &[
             ("Loss/D_loss", "D_loss"),
@@ -284,10 +253,4 @@ impl Stage for IrcStage {
     fn items(batch: &PairBatch) -> Vec<String> {
         batch.names.clone()
     }
-}
-
-/// First and second half of a batch.
-fn two(t: &Tensor) -> (Tensor, Tensor) {
-    let pairs = t.size()[0] / 2;
-    (t.narrow(0, 0, pairs), t.narrow(0, pairs, pairs))
 }

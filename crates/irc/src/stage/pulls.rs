@@ -7,7 +7,8 @@ use fse::{Noise, PerceptualNoise};
 use tch::Tensor;
 use train::mix;
 
-use super::{IrcStage, Seen};
+use super::IrcStage;
+use super::seen::Seen;
 use crate::condition::Condition;
 use crate::painted::{Painted, Report};
 use crate::{Error, losses, views};

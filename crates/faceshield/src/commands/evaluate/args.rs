@@ -289,7 +289,9 @@ impl Args {
         Ok(all)
     }
 
-    pub(super) fn leaves_out(&self, part: Part) -> bool {
-        self.without.contains(&part)
+    /// Whether this part is wanted. What separates is judged on aligned crops alone.
+    pub(super) fn measures(&self, part: Part) -> bool {
+        let there = part != Part::Separation || self.data.is_some();
+        there && !self.without.contains(&part)
     }
 }

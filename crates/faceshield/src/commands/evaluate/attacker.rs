@@ -56,21 +56,6 @@ impl<'a> Recogniser<'a> {
         Self { name: name.to_owned(), encoder: &found.encoder, side, bgr, device }
     }
 
-    /// Features 0…`last`, [B, C, H, W] each.
-    pub(super) fn features(
-        &self,
-        pictures: &[&RgbImage],
-        last: usize,
-    ) -> anyhow::Result<Vec<Tensor>> {
-        let _guard = tch::no_grad_guard();
-        Ok(self.encoder.features(&self.tensor(pictures)?, last))
-    }
-
-    /// Pictures as it sees them before anything is made of them, [B, 3, S, S] in [−1, 1].
-    pub(super) fn pixels(&self, pictures: &[&RgbImage]) -> anyhow::Result<Tensor> {
-        self.tensor(pictures)
-    }
-
     fn tensor(&self, pictures: &[&RgbImage]) -> anyhow::Result<Tensor> {
         let planes: Vec<Planes> = pictures.iter().map(|p| self.planes(p)).collect();
         Ok(faces::to_tensor(&planes, self.bgr)?.f_to_device(self.device)?)

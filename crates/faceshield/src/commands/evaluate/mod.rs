@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::new(data, args.seed, &intervals);
     let training = setup::training(args, &sample, &mut report)?;
     let protections = setup::protections(args, model.as_ref())?;
-    let reader = match training.photos.is_empty() || args.leaves_out(Part::Attributes) {
+    let reader = match training.photos.is_empty() || !args.measures(Part::Attributes) {
         true => None,
         false => {
             let steps = args.reader_steps as usize;
@@ -116,6 +116,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     tracing::info!("attacks judged");
+    if let Some(model) = model.as_ref().filter(|_| args.measures(Part::Separation)) {
+        let batch = args.batch as usize;
+        let (sample, training) = (&sample, &training);
+        report.separation =
+            separation::measure(model, sample, training, batch, args.seed, &intervals)?;
+        tracing::info!("separation judged");
+    }
     if let Some(model) = &model {
         report.claims.push(dpp::IMAGE_CLAIM.to_owned());
         report.model = Some(ModelCard {

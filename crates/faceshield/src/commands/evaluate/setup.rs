@@ -106,8 +106,7 @@ pub(super) fn training(
     report: &mut Report,
 ) -> anyhow::Result<Training> {
     let none = Training { photos: Vec::new(), first: 0 };
-    if args.data.is_none()
-        || (args.leaves_out(Part::Attributes) && args.leaves_out(Part::Separation))
+    if args.data.is_none() || !(args.measures(Part::Attributes) || args.measures(Part::Separation))
     {
         return Ok(none);
     }
@@ -160,7 +159,7 @@ pub(super) fn finder(
     device: Device,
     report: &mut Report,
 ) -> anyhow::Result<Option<Finder>> {
-    if args.leaves_out(Part::Detection) {
+    if !args.measures(Part::Detection) {
         return Ok(None);
     }
     let smallest = (SMALLEST_FACE * f64::from(side)).max(SMALLEST);

@@ -52,7 +52,7 @@ pub(crate) enum Command {
         faceshield train encoder --preset published --data /data/people \
         --validation /data/others --set encoder.margin=cosface --set precision=bfloat16"
     ))]
-    Encoder(EncoderArgs),
+    Encoder(Validated),
     /// Train stage I, the feature separation extractor
     #[command(after_help = help!(
         "Example:\n  faceshield train fse --preset demo --data datasets/demo"
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     #[command(after_help = help!(
         "Example:\n  faceshield train irc --preset demo --data datasets/demo"
     ))]
-    Irc(Args),
+    Irc(Validated),
     /// Layer statistics, stage I, then stage II
     #[command(after_help = help!(
         "Examples:\n  \
@@ -70,16 +70,16 @@ pub(crate) enum Command {
         faceshield train all --preset published --data /data/faces \
         --set encoder_weights=encoder.safetensors --set irc.batch_size=2 --dry-run"
     ))]
-    All(Args),
+    All(Validated),
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct EncoderArgs {
+pub(crate) struct Validated {
     #[command(flatten)]
     args: Args,
 
-    /// Folder of other people to validate on, instead of holding some out of --data
-    /// [key: validation_data]
+    /// Folder of other people to validate the recogniser or stage II on; without it, the
+    /// recogniser holds some of --data out [key: validation_data]
     #[arg(long, value_name = "ROOT", overrides_with = "validation")]
     validation: Option<PathBuf>,
 }
@@ -162,10 +162,10 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(command: &'a Command) -> anyhow::Result<Self> {
         let (args, encoder, fse, irc) = match command {
-            Command::Encoder(EncoderArgs { args, .. }) => (args, true, false, false),
+            Command::Encoder(Validated { args, .. }) => (args, true, false, false),
             Command::Fse(args) => (args, false, true, false),
-            Command::Irc(args) => (args, false, false, true),
-            Command::All(args) => (args, false, true, true),
+            Command::Irc(Validated { args, .. }) => (args, false, false, true),
+            Command::All(Validated { args, .. }) => (args, false, true, true),
         };
         if fse && irc && matches!(args.resume, Resume::Path(_)) {
             return Err(misuse(
@@ -186,9 +186,16 @@ impl<'a> Plan<'a> {
         if let Some(share) = args.max_bad_images {
             layers.flag("--max-bad-images", "max_bad_images", share);
         }
-        if let Command::Encoder(EncoderArgs { validation: Some(root), .. }) = command {
+        let validation = match command {
+            Command::Encoder(given) => Some(("encoder.validation_data", &given.validation)),
+            Command::Irc(given) | Command::All(given) => {
+                Some(("irc.validation_data", &given.validation))
+            }
+            Command::Fse(_) => None,
+        };
+        if let Some((key, Some(root))) = validation {
             let root = root.to_str().ok_or_else(|| misuse("--validation must be UTF-8"))?;
-            layers.flag("--validation", "encoder.validation_data", root);
+            layers.flag("--validation", key, root);
         }
         // All, also where one is trained: a misspelt key of another is a mistake as well.
         let options =

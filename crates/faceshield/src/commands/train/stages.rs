@@ -77,7 +77,8 @@ pub(super) fn irc(
     if setting.world.is_main() {
         tracing::info!("stage II stands on {}", found.display());
     }
-    let mut stage = stages::irc(options, extractor)?;
+    let validation = stages::validation(options, setting)?;
+    let mut stage = stages::irc(options, extractor)?.validating(validation);
     let shares = [options.same_share, options.own_share];
     let mut pairs = data::Pairs::new(&options.common, shares, Arc::clone(&faces), setting)?;
     train_stage(plan, options, &mut stage, &mut pairs, &faces, setting)
