@@ -6,6 +6,7 @@ mod attacker;
 mod attributes;
 mod finding;
 mod measure;
+mod page;
 mod privacy;
 mod protection;
 mod reader;
@@ -37,6 +38,7 @@ use work::{Scope, Work};
 /// What the model's own recogniser is called among the attackers.
 const ENCODER: &str = "encoder";
 const REPORT: &str = "report.json";
+const PAGE: &str = "report.html";
 /// Side of crops where nothing says another.
 const SIDE: u32 = 128;
 /// Photos that are shown in the report.
@@ -78,6 +80,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let intervals = Intervals(bootstrap);
     let data = Data::of(&sample, args.protected.as_deref(), args.train_data.as_deref());
     let mut report = Report::new(data, args.seed, &intervals);
+    if recognisers.is_empty() {
+        report.notes.push(
+            "nobody attacked, so nothing is known of privacy: give --attacker NAME=FILE".to_owned(),
+        );
+    }
     let training = setup::training(args, &sample, &mut report)?;
     let protections = setup::protections(args, model.as_ref())?;
     let reader = match training.photos.is_empty() || !args.measures(Part::Attributes) {
@@ -134,8 +141,48 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         });
     }
     Report::write(&args.out, REPORT, &serde_json::to_string_pretty(&report)?)?;
-    if args.json {
-        return output::json(&report);
+    page::write(&report, &outcomes, &args.out.join(PAGE))?;
+    match args.json {
+        true => output::json(&report),
+        false => tell(args, &report),
     }
-    Ok(())
+}
+
+/// The numbers that decide, a line for each protection and attacker.
+fn tell(args: &Args, report: &Report) -> anyhow::Result<()> {
+    for protection in &report.protections {
+        let utility = &protection.utility;
+        let name = &protection.card.name;
+        let number = |one: Option<measure::Measured>| {
+            one.map_or("–".to_owned(), |one| format!("{:.3}", one.value()))
+        };
+        let (psnr, ssim) = (utility.psnr.map(|one| one.value()), number(utility.ssim));
+        let psnr = psnr.map_or("–".to_owned(), |psnr| format!("{psnr:.1} dB"));
+        output::line(format_args!("{name}: PSNR {psnr}, SSIM {ssim}"))?;
+        for one in &protection.privacy {
+            let against = match one.against {
+                metrics::Genuine::OwnPhoto => "own original",
+                _ => "other photos",
+            };
+            output::line(format_args!(
+                "  {} against {against}: AUC {:.3}, rank 1 {}, success {}",
+                one.attacker,
+                one.auc.value(),
+                number(one.rank1),
+                number(one.success)
+            ))?;
+        }
+    }
+    let left_out = report.data.left_out.len();
+    if left_out > 0 {
+        output::line(format_args!("{left_out} photos left out: see the report"))?;
+    }
+    for note in &report.notes {
+        output::line(format_args!("note: {note}"))?;
+    }
+    for claim in &report.claims {
+        output::line(claim)?;
+    }
+    let out = args.out.display();
+    Ok(output::line(format_args!("report: {out}/{REPORT} and {out}/{PAGE}"))?)
 }

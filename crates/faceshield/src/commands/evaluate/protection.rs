@@ -223,7 +223,15 @@ impl Protection for Given {
         let both = batch.photos.iter().zip(&batch.images);
         let images = both.map(|(photo, original)| {
             let path = photo.protected.as_deref().context("a photo without a counterpart")?;
-            photo.crop(path, original.width())
+            let picture = photo.crop(path, original.width())?;
+            let (side, other) = (original.width(), picture.width());
+            anyhow::ensure!(
+                side == other,
+                "{} has {other} × {other} pixels, its original {side} × {side}: protect photos at \
+                 their size",
+                path.display()
+            );
+            Ok(picture)
         });
         Ok(Painted { images: images.collect::<anyhow::Result<_>>()?, identities: None })
     }
