@@ -8,6 +8,7 @@ use std::path::Path;
 
 use image::{Rgb, RgbImage};
 use serde_json::Value;
+use support::photos::real_photos;
 use support::{Place, TINY, error_line};
 
 /// A place with synthetic people, an attacker that was hardly trained, and, with `model`, one
@@ -50,7 +51,7 @@ fn find<'a>(list: &'a Value, key: &str, value: &str) -> &'a Value {
 #[test]
 fn what_cannot_be_measured_is_one_line() {
     let place = Place::new();
-    let faces = place.faces(2, 2);
+    let faces = place.faces(4, 2);
     std::fs::create_dir(place.path("empty")).unwrap();
     std::fs::create_dir(place.path("elsewhere")).unwrap();
     std::fs::copy(faces.join("person_00/0.png"), place.path("elsewhere/x.png")).unwrap();
@@ -62,7 +63,7 @@ fn what_cannot_be_measured_is_one_line() {
         ("--data none --baselines", 1, ["none", ""]),
         ("--originals none --protected faces", 2, ["no such folder", "none"]),
         ("--originals faces --protected empty", 2, ["no photos", "empty"]),
-        ("--originals faces --protected elsewhere", 2, ["4 photos", "same names"]),
+        ("--originals faces --protected elsewhere", 2, ["8 photos", "same names"]),
         ("--data faces --baselines --attacker a", 2, ["NAME=FILE", ""]),
         ("--data faces --baselines --attacker encoder=a", 2, ["encoder", "taken"]),
         (
@@ -75,6 +76,7 @@ fn what_cannot_be_measured_is_one_line() {
         ("--data faces --checkpoint empty --sweep cap:x", 2, ["--sweep", "cap:x"]),
         ("--data faces --checkpoint empty", 1, ["no complete checkpoint", "empty"]),
         ("--data faces --baselines --people 1", 2, ["--people", "1"]),
+        ("--data faces --baselines --limit 3", 2, ["3 people", "four"]),
         ("--data faces --baselines --device tpu", 2, ["tpu", "device"]),
         ("--data faces --baselines --detector-weights empty", 1, ["empty/pnet.pt", ""]),
     ];
@@ -254,4 +256,42 @@ fn folders_are_compared_whoever_protected_them() {
         let error = error_line(&output);
         assert!(error.contains(why) && error.contains("000."), "{error}");
     }
+}
+
+/// With a detector: photos of any size, and whether faces are still found.
+#[test]
+fn faces_are_cut_out_of_photos_and_looked_for() {
+    let Some((shared, cache)) = real_photos("faceshield evaluate with a detector") else { return };
+    let place = place(false);
+    std::fs::create_dir(place.path("in")).unwrap();
+    for name in ["astronaut.png", "sample1.jpg"] {
+        std::fs::copy(cache.join(name), place.path("in").join(name)).unwrap();
+        let turned =
+            image::imageops::flip_horizontal(&faces::read_photo(&cache.join(name)).unwrap());
+        turned.save(place.path("in").join(format!("turned_{name}"))).unwrap();
+    }
+    RgbImage::from_pixel(90, 60, Rgb([90; 3])).save(place.path("in/nobody.png")).unwrap();
+    let run = |line: &str| {
+        let mut command = place.faceshield();
+        command.env("FACESHIELD_CACHE", &shared).args(words(line));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("protect in --out hidden --method solid --allow-unprotected");
+    run("evaluate --originals in --protected hidden --find-faces --resamples 100 --out a \
+         --attacker other=attacker/encoder.safetensors");
+    let found = report(&place, "a");
+    assert_eq!(found["data"]["photos"], 4);
+    assert_eq!(found["data"]["left_out"][0]["photo"], "nobody.png");
+    let [original, hidden] = [0, 1].map(|k| &found["protections"][k]["utility"]);
+    assert_eq!(number(&original["face_found"]), 1.0);
+    assert_eq!((number(&hidden["face_found"]), &hidden["landmark_shift"]), (0.0, &Value::Null));
+    let change = |place: &str| number(&hidden[place]);
+    assert!(change("colour_change_inside") > change("colour_change_outside"), "{hidden}");
+
+    // Of synthetic people the landmarks are known.
+    run("evaluate --data people --baselines --photos-per-person 1 --resamples 100 --out b");
+    let blurred = report(&place, "b");
+    let blurred = &find(&blurred["protections"], "name", "original")["utility"];
+    assert!((0.0..0.3).contains(&number(&blurred["landmark_error"])), "{blurred}");
 }

@@ -41,6 +41,8 @@ const REPORT: &str = "report.json";
 const PAGE: &str = "report.html";
 /// Side of crops where nothing says another.
 const SIDE: u32 = 128;
+/// People that it takes: of fewer, a draw is too often one person alone.
+const FEWEST: usize = 4;
 /// Photos that are shown in the report.
 const SHOWN: usize = 8;
 
@@ -65,9 +67,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.find_faces {
         setup::find_faces(args.detector_weights.as_deref(), &mut sample, side, device)?;
     }
-    if sample.people < 2 {
+    if sample.people < FEWEST {
         return Err(misuse(format!(
-            "{}: photos of {} people; an evaluation needs two people or more",
+            "{}: photos of {} people; an evaluation draws people again and again, so it needs \
+             four or more",
             sample.root.display(),
             sample.people
         )));
