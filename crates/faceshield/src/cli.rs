@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    align, bench, conformance, data, doctor, launch, protect, prototypes, stats, train, weights,
+    align, bench, conformance, data, doctor, evaluate, launch, protect, prototypes, stats, train,
+    weights,
 };
 
 /// Protects faces in photos, and trains the models that do it.
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Launch(launch::Args),
     /// Protect the faces in photos
     Protect(Box<protect::Args>),
+    /// Measure privacy and utility of a model, or of photos protected by anything
+    Evaluate(Box<evaluate::Args>),
     /// Make the public identities that protected faces are given
     Prototypes(prototypes::Args),
     /// Look into weight files and convert them

@@ -10,7 +10,7 @@
 mod plain;
 
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, StatsAccumulator};
-use fse::{Extractor, FseWeights, Noise, Objective};
+use fse::{Extractor, FseWeights, Inspection, LayerIndependence, Noise, Objective};
 use tch::{Device, Kind, Tensor};
 
 /// A narrow extractor in float64, its statistics measured, its λ about ½.
@@ -78,4 +78,34 @@ fn every_term_and_gradient_is_that_of_the_definition() {
             assert!(gap < 1e-11, "{fidelity}, {name}: {gap:e}");
         }
     }
+}
+
+/// What is judged after training is what the objective asks for: the same terms of the same parts.
+#[test]
+fn an_inspection_gives_the_terms_of_the_objective() {
+    let config = ModelConfig { image_size: 128, width_divisor: 16, fidelity: Fidelity::Corrected };
+    let extractor = extractor(&config);
+    let (images, noise) = (images(&config, 4, 12), Noise::pairs([3, 4].into_iter()));
+    let weights = FseWeights { angle: 1.0, ..FseWeights::default() };
+    let features = extractor.features(&images);
+    let objective = Objective::new(&extractor, &features, &noise, &weights, &[]).unwrap();
+    let Noise::Seeded(seeds) = noise else { panic!("pairs have seeds") };
+    let inspection = Inspection::new(&extractor, &images, seeds).unwrap();
+    let layers = inspection.layers(&extractor);
+    let numbers: Vec<usize> = layers.iter().map(|layer| layer.layer).collect();
+    assert_eq!(numbers, (1..10).collect::<Vec<_>>());
+    let mean = |of: fn(&LayerIndependence) -> &Tensor| {
+        let values: Vec<Tensor> = layers.iter().map(|layer| of(layer).shallow_clone()).collect();
+        Tensor::stack(&values, 0).mean(None).double_value(&[])
+    };
+    let term = |name: &str| objective.term(name).unwrap().double_value(&[]);
+    let both =
+        |name: &str| 0.5 * (term(&format!("{name}_source")) + term(&format!("{name}_target")));
+    assert!((mean(|l| &l.hsic) - both("hsic")).abs() < 1e-12);
+    assert!((mean(|l| &l.alignment) - both("alignment")).abs() < 1e-12);
+    assert!((mean(|l| &l.angle) + both("angle")).abs() < 1e-12);
+    let kept = inspection.retention().mean(None).double_value(&[]);
+    assert!((2.0 - 2.0 * kept - term("retention")).abs() < 1e-12);
+    let lambda = mean(|l| &l.lambda);
+    assert!((lambda - 1.0 / (1.0 + (-0.3f64).exp())).abs() < 0.05, "{lambda}");
 }

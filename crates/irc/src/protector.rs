@@ -54,6 +54,11 @@ impl Protector {
         Ok(Protector { extractor, reconstructor, fidelity: config.fidelity })
     }
 
+    /// What sees: encoder, statistics and separation layers.
+    pub fn extractor(&self) -> &Extractor {
+        &self.extractor
+    }
+
     fn sight(&self) -> Sight<'_> {
         let Protector { extractor, reconstructor, fidelity } = self;
         Sight { extractor, reconstructor, fidelity: *fidelity }

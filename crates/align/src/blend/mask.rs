@@ -63,6 +63,13 @@ impl Mask {
         Ok(Mask::of_core(CORE.map(|axis| growth * axis)))
     }
 
+    /// Of each pixel of a crop of `size` × `size`, row by row, whether anything of it is replaced.
+    pub fn covers(&self, size: u32) -> Vec<bool> {
+        let unit = SIDE / f64::from(size.max(1));
+        let at = |k: u32| f64::from(k) * unit;
+        (0..size).flat_map(|y| (0..size).map(move |x| self.weight([at(x), at(y)]) > 0.0)).collect()
+    }
+
     fn of_core(core: [f64; 2]) -> Mask {
         let outer = [0, 1].map(|axis| (FEATHER * core[axis]).min(ROOM[axis]));
         Mask { core, outer }

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod conformance;
 pub(crate) mod data;
 pub(crate) mod doctor;
+pub(crate) mod evaluate;
 pub(crate) mod launch;
 pub(crate) mod photos;
 pub(crate) mod protect;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(command) => train::run(&command),
         Command::Launch(args) => launch::run(&args),
         Command::Protect(args) => protect::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Prototypes(args) => prototypes::run(&args),
         Command::Weights(command) => weights::run(&command),
         Command::Conformance(args) => conformance::run(&args),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context;
 use encoder::pretraining::{EncoderStage, Verification};
-use encoder::{FrozenEncoder, HeldOut, Origin};
+use encoder::{FrozenEncoder, HeldOut, ModelConfig, Origin};
 use faces::{Faces, Split};
 use tch::Device;
 
@@ -127,4 +128,44 @@ pub(crate) fn export(
     let file = checkpoint_dir.join(EXPORT);
     weights::write_safetensors(&file, &stage.weights(), &metadata)?;
     Ok(file)
+}
+
+/// A recogniser of any width, with what its file says of itself.
+pub(crate) struct Exported {
+    pub(crate) encoder: FrozenEncoder,
+    pub(crate) config: ModelConfig,
+    pub(crate) channels: Channels,
+}
+
+/// Reads the file that [`export`] wrote.
+///
+/// # Errors
+///
+/// A file that cannot be read, or is another one.
+pub(crate) fn exported(file: &Path, device: Device) -> anyhow::Result<Exported> {
+    let archive = weights::read(file)?;
+    let at = file.display();
+    let said = |key: &str| {
+        archive.metadata.get(key).with_context(|| {
+            format!("{at} does not say its {key}: give a file that `faceshield train encoder` left")
+        })
+    };
+    let number = |key: &str| {
+        let value = said(key)?;
+        value.parse().with_context(|| format!("{at}: {key} = {value}"))
+    };
+    let config = ModelConfig {
+        image_size: number("image_size")?,
+        width_divisor: number("width_divisor")?,
+        ..ModelConfig::default()
+    };
+    config.validate().with_context(|| at.to_string())?;
+    let channels = match said("channels")?.as_str() {
+        name if name == Channels::Rgb.name() => Channels::Rgb,
+        name if name == Channels::Bgr.name() => Channels::Bgr,
+        other => anyhow::bail!("{at}: channels = {other}: must be rgb or bgr"),
+    };
+    let mut encoder = FrozenEncoder::random(&config, 0, device);
+    encoder.fill(&archive.tensors, &at.to_string())?;
+    Ok(Exported { encoder, config, channels })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use encoder::pretraining::STAGE;
-use encoder::{FrozenEncoder, HeldOut, ModelConfig, Stats};
+use encoder::{FrozenEncoder, HeldOut, Stats};
 use fse::{Extractor, FseStage, Painter, PainterFactory};
 use irc::{IrcStage, Reconstructor, Validation};
 use tch::Device;
@@ -154,41 +154,27 @@ fn recognisers(
     files.iter().map(|file| recogniser(asked, Path::new(file), common, device)).collect()
 }
 
-/// A recogniser of any width, from the file that `train encoder` left.
+/// A recogniser of any width that fits this run's images, from the file that `train encoder` left.
 fn recogniser(
     asked: &str,
     file: &Path,
     common: &Common,
     device: Device,
 ) -> anyhow::Result<FrozenEncoder> {
-    let archive = weights::read(file)?;
-    let at = file.display();
-    let said = |key: &str| {
-        archive.metadata.get(key).with_context(|| {
-            format!(
-                "{asked}: {at} does not say its {key}: give a file that `faceshield train encoder` \
-                 left"
-            )
-        })
-    };
-    let ours = [
-        ("image_size", common.model.image_size.to_string()),
-        ("channels", common.data.channels.name().to_owned()),
-    ];
-    for (key, ours) in ours {
-        let theirs = said(key)?;
+    let found = super::recogniser::exported(file, device).with_context(|| asked.to_owned())?;
+    let (ours, theirs) = (&common.model, &found.config);
+    for (key, ours, theirs) in [
+        ("image_size", ours.image_size.to_string(), theirs.image_size.to_string()),
+        ("channels", common.data.channels.name().to_owned(), found.channels.name().to_owned()),
+    ] {
         anyhow::ensure!(
-            *theirs == ours,
-            "{asked}: {at} has {key} = {theirs}, this run has {ours}: train one that fits \
-             (`faceshield train encoder --set {key}={ours}`)"
+            theirs == ours,
+            "{asked}: {} has {key} = {theirs}, this run has {ours}: train one that fits \
+             (`faceshield train encoder --set {key}={ours}`)",
+            file.display()
         );
     }
-    let divisor = said("width_divisor")?;
-    let width_divisor =
-        divisor.parse().with_context(|| format!("{asked}: {at}: width_divisor = {divisor}"))?;
-    let config = ModelConfig { width_divisor, ..common.model.clone() };
-    config.validate().with_context(|| format!("{asked}: {at}"))?;
-    Ok(FrozenEncoder::load(&config, file, 0, device)?)
+    Ok(found.encoder)
 }
 
 /// What stage I has learnt, from `fse_checkpoint` or the newest checkpoint in

@@ -53,7 +53,7 @@ enum Format {
 
 /// Where public identities come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Identities {
+pub(crate) enum Identities {
     /// So many random directions.
     Random(usize),
     /// Those of a file.

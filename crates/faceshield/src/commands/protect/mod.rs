@@ -3,7 +3,7 @@
 mod args;
 pub(crate) mod model;
 mod photo;
-mod repaint;
+pub(crate) mod repaint;
 mod report;
 mod sheet;
 
@@ -21,7 +21,7 @@ use crate::commands::data::bar;
 use crate::commands::photos::{self, Names};
 use crate::failure::{misuse, one_line};
 use crate::output;
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Identities};
 use photo::Method;
 use report::{PhotoReport, Record, Report, Seconds, Status};
 use sheet::Sheet;

@@ -12,7 +12,8 @@ use train::checkpoint;
 /// A stage II checkpoint at work.
 pub(crate) struct Model {
     pub(crate) protector: Protector,
-    bgr: bool,
+    pub(crate) config: ModelConfig,
+    pub(crate) bgr: bool,
     /// Side of the crops that it sees and paints, in pixels.
     pub(crate) side: u32,
     /// Numbers of an identity.
@@ -42,6 +43,7 @@ impl Model {
         let sum = found.manifest().files.get(checkpoint::MODEL);
         Ok(Self {
             protector,
+            config: config.clone(),
             bgr: configuration.get("channels").and_then(|value| value.as_str()) == Some("bgr"),
             side: u32::try_from(config.image_size)?,
             dims: usize::try_from(config.embedding())?,

@@ -16,6 +16,24 @@ use crate::failure::misuse;
 /// Seed of the random public identities: part of what a release means, so it never changes.
 const IDENTITIES_SEED: u64 = 0x00fa_ce5e_11d0;
 
+/// What `choice` means to `model`, and which identities these are.
+///
+/// # Errors
+///
+/// None or too many; a file that cannot be read or is another model's.
+pub(crate) fn public_identities(
+    choice: &Identities,
+    model: &Model,
+) -> anyhow::Result<(Prototypes, String)> {
+    match choice {
+        Identities::Random(count) => {
+            let random = Prototypes::random(*count, model.dims, IDENTITIES_SEED);
+            Ok((random.map_err(|error| misuse(error.to_string()))?, format!("{count} random")))
+        }
+        Identities::File(path) => prototypes::read(path, model),
+    }
+}
+
 /// A model and a mechanism.
 pub(super) struct Repainter {
     model: Model,
@@ -62,15 +80,9 @@ impl Repainter {
             }
         };
         let model = Model::load(choice.checkpoint, device)?;
-        let wrong = |error: dpp::Error| misuse(error.to_string());
-        let (identities, what) = match choice.identities {
-            Identities::Random(count) => {
-                let random = Prototypes::random(*count, model.dims, IDENTITIES_SEED);
-                (random.map_err(wrong)?, format!("{count} random"))
-            }
-            Identities::File(path) => prototypes::read(path, &model)?,
-        };
-        let built = mechanism.build(epsilon, model.dims, Some(&identities)).map_err(wrong)?;
+        let (identities, what) = public_identities(choice.identities, &model)?;
+        let built = mechanism.build(epsilon, model.dims, Some(&identities));
+        let built = built.map_err(|error| misuse(error.to_string()))?;
         tracing::info!("painting with {}", model.found.display());
         Ok(Self {
             stamp: format!("{} {what}", model.stamp),
