@@ -9,6 +9,9 @@ use crate::Error;
 pub struct FseConfig {
     /// α that the separation layers start from; λ = sigmoid(α), so 5 is λ = 0.993.
     pub initial_alpha: f64,
+    /// Linear discriminants of each feature 1…9 that go wholly to the identity part, measured
+    /// with the layer statistics; 0: none, masks alone separate.
+    pub discriminants: usize,
     /// Weights of the terms of the loss.
     pub loss: FseWeights,
 }
@@ -16,11 +19,11 @@ pub struct FseConfig {
 impl FseConfig {
     /// What a fidelity starts from.
     pub fn of(fidelity: Fidelity) -> Self {
-        let initial_alpha = match fidelity {
-            Fidelity::Corrected => 0.0,
-            Fidelity::Published => 5.0,
+        let (initial_alpha, discriminants) = match fidelity {
+            Fidelity::Corrected => (0.0, 128),
+            Fidelity::Published => (5.0, 0),
         };
-        FseConfig { initial_alpha, loss: FseWeights::of(fidelity) }
+        FseConfig { initial_alpha, discriminants, loss: FseWeights::of(fidelity) }
     }
 }
 

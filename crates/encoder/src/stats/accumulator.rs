@@ -1,7 +1,8 @@
 use c10d::World;
 use tch::{Device, Kind, Tensor};
 
-use super::{LayerStats, Stats};
+use super::scatter::Scatter;
+use super::{Discriminants, LayerStats, Stats};
 use crate::config::READOUT_LAYERS;
 use crate::{Encoder, Error, Fidelity, ModelConfig};
 
@@ -13,6 +14,9 @@ pub struct StatsAccumulator {
     count: f64,
     /// Mean, Σ(x − mean)², responses: float64 [C, H, W] each, per layer.
     moments: Vec<[Tensor; 3]>,
+    /// Where discriminants are wanted: what they are made of, then they.
+    scatter: Option<Scatter>,
+    discriminants: Vec<Discriminants>,
 }
 
 impl StatsAccumulator {
@@ -31,14 +35,40 @@ impl StatsAccumulator {
                 .iter()
                 .map(|shape| [zeros(shape), zeros(shape), zeros(shape)])
                 .collect(),
+            scatter: None,
+            discriminants: Vec::new(),
         }
+    }
+
+    /// Gathers `count` discriminants of the features 1…9 as well, if that is not 0 and the
+    /// images' people are told. On two accumulators, the people must not be the same.
+    #[must_use]
+    pub fn discriminating(mut self, config: &ModelConfig, count: usize) -> Self {
+        let device = self.moments[0][0].device();
+        self.scatter = (count > 0).then(|| Scatter::new(config, count as i64, device));
+        self
     }
 
     /// Adds a batch of images [B, 3, S, S].
     pub fn add(&mut self, encoder: &Encoder, images: &Tensor) {
         let _guard = tch::no_grad_guard();
-        let batch = images.size()[0] as f64;
+        self.measure(&encoder.features(images, READOUT_LAYERS - 1));
+    }
+
+    /// Adds a batch of images [B, 3, S, S] of these people, any numbers. Images of a person
+    /// follow one another, from batch to batch too; of more than some 256, those beyond count
+    /// as another's.
+    pub fn add_people(&mut self, encoder: &Encoder, images: &Tensor, people: &[usize]) {
+        let _guard = tch::no_grad_guard();
         let features = encoder.features(images, READOUT_LAYERS - 1);
+        self.measure(&features);
+        if let Some(scatter) = &mut self.scatter {
+            scatter.add(&features, people);
+        }
+    }
+
+    fn measure(&mut self, features: &[Tensor]) {
+        let batch = features[0].size()[0] as f64;
         for (moments, feature) in self.moments.iter_mut().zip(features) {
             let x = feature.to_kind(Kind::Double);
             let mean = x.mean_dim(&[0i64][..], false, None);
@@ -56,14 +86,21 @@ impl StatsAccumulator {
         for (moments, theirs) in self.moments.iter_mut().zip(&other.moments) {
             combine(moments, self.count, theirs, other.count);
         }
+        if let (Some(scatter), Some(theirs)) = (&mut self.scatter, &other.scatter) {
+            scatter.merge(theirs);
+        }
         self.count += other.count;
     }
 
-    /// Merges all ranks' accumulators, in the order of ranks, on every rank.
+    /// Merges all ranks' accumulators, in the order of ranks, on every rank. Nothing can be
+    /// added afterwards.
     ///
     /// # Errors
-    /// When another rank cannot be reached.
-    pub fn merge_ranks(self, world: &World) -> Result<Self, Error> {
+    /// When another rank cannot be reached; features that are not finite.
+    pub fn merge_ranks(mut self, world: &World) -> Result<Self, Error> {
+        if let Some(scatter) = self.scatter.take() {
+            self.discriminants = scatter.solve(world)?;
+        }
         if world.size() == 1 {
             return Ok(self);
         }
@@ -75,6 +112,8 @@ impl StatsAccumulator {
                 threshold: self.threshold,
                 count: count.double_value(&[0]),
                 moments: Vec::new(),
+                scatter: None,
+                discriminants: Vec::new(),
             })
             .collect();
         for moments in &self.moments {
@@ -86,23 +125,31 @@ impl StatsAccumulator {
         let mut parts = parts.into_iter();
         let Some(mut all) = parts.next() else { return Ok(self) };
         parts.for_each(|part| all.merge(&part));
+        all.discriminants = self.discriminants;
         Ok(all)
     }
 
     /// The statistics of all that was added.
     ///
     /// # Errors
-    /// When nothing was.
-    pub fn finish(self) -> Result<Stats, Error> {
+    /// When nothing was; features that are not finite.
+    pub fn finish(mut self) -> Result<Stats, Error> {
+        if let Some(scatter) = self.scatter.take() {
+            self.discriminants = scatter.solve(&World::solo())?;
+        }
         if self.count == 0.0 {
             return Err(Error::NoImages);
         }
         let float = |t: &Tensor| t.to_kind(Kind::Float);
+        // Feature 0 has none.
+        let discriminants = self.discriminants.into_iter().map(Some);
+        let mut discriminants = std::iter::once(None).chain(discriminants);
         let layers = self.moments.iter().map(|[mean, squares, nonzero]| LayerStats {
             mean: float(mean),
             squares: float(squares),
             nonzero: float(nonzero),
             count: Tensor::from(self.count as i64).to_device(mean.device()),
+            discriminants: discriminants.next().flatten(),
         });
         Ok(Stats { layers: layers.collect() })
     }

@@ -1,5 +1,7 @@
 mod accumulator;
+mod discriminants;
 mod file;
+mod scatter;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +15,7 @@ use crate::config::READOUT_LAYERS;
 use crate::{Error, ModelConfig};
 
 pub use accumulator::StatsAccumulator;
+pub use discriminants::Discriminants;
 
 /// A neuron is active when it responds on more than this share of the images.
 const ACTIVE_SHARE: f64 = 0.01;
@@ -43,6 +46,8 @@ pub struct LayerStats {
     nonzero: Tensor,
     /// Number of images, one int64.
     count: Tensor,
+    /// What tells people apart, where it was asked for: in the features 1…9.
+    pub discriminants: Option<Discriminants>,
 }
 
 /// Layer statistics of the features 0…10 over a data set (method.md §3).
@@ -69,7 +74,13 @@ impl LayerStats {
     /// Statistics given directly, without a data set: as if of two images.
     pub fn from_parts(mean: Tensor, std: &Tensor, active: &Tensor) -> Self {
         let count = Tensor::from(2i64).to_device(mean.device());
-        LayerStats { mean, squares: std.square(), nonzero: active * 2.0, count }
+        LayerStats {
+            mean,
+            squares: std.square(),
+            nonzero: active * 2.0,
+            count,
+            discriminants: None,
+        }
     }
 }
 
@@ -79,8 +90,25 @@ impl Stats {
         self.layers.first().map_or(0, |layer| layer.count.int64_value(&[]))
     }
 
+    /// The number of discriminants of a feature, the most that any has; 0: none was measured.
+    pub fn discriminants(&self) -> i64 {
+        let counts = self.layers.iter().flat_map(|layer| &layer.discriminants);
+        counts.map(Discriminants::count).max().unwrap_or(0)
+    }
+
+    /// Keeps at most so many discriminants of each feature; 0: none.
+    #[must_use]
+    pub fn with_discriminants(mut self, most: usize) -> Self {
+        for layer in &mut self.layers {
+            let kept = layer.discriminants.take().filter(|_| most > 0);
+            layer.discriminants = kept.map(|found| found.first(most as i64));
+        }
+        self
+    }
+
     /// Named as the published files are: `readout_layer{i}.m`, `.s`,
-    /// `.n_samples`, `.neuron_nonzero`, with `s` centred.
+    /// `.n_samples`, `.neuron_nonzero`, with `s` centred; and, where there are discriminants,
+    /// `.filters` and `.patterns`.
     pub fn state(&self) -> Tensors {
         let mut state = Tensors::new();
         for (i, layer) in self.layers.iter().enumerate() {
@@ -89,6 +117,10 @@ impl Stats {
             state.insert(name("s"), layer.squares.shallow_clone());
             state.insert(name("neuron_nonzero"), layer.nonzero.shallow_clone());
             state.insert(name("n_samples"), layer.count.shallow_clone());
+            if let Some(found) = &layer.discriminants {
+                state.insert(name("filters"), found.filters().shallow_clone());
+                state.insert(name("patterns"), found.patterns().shallow_clone());
+            }
         }
         state
     }
@@ -123,11 +155,20 @@ impl Stats {
                 return Err(fail(format!("readout_layer{i}.n_samples must be one number")));
             }
             let float = |t: &Tensor| t.to_kind(Kind::Float).to_device(Device::Cpu);
+            let mut discriminants = None;
+            if state.contains_key(&format!("readout_layer{i}.filters")) {
+                let found = Discriminants::new(float(get("filters")?), float(get("patterns")?));
+                if let Some(misfit) = found.misfit((c, side)) {
+                    return Err(fail(format!("readout_layer{i}: {misfit}")));
+                }
+                discriminants = Some(found);
+            }
             layers.push(LayerStats {
                 mean: float(get("m")?),
                 squares: float(get("s")?),
                 nonzero: float(get("neuron_nonzero")?),
                 count: n.to_kind(Kind::Int64).to_device(Device::Cpu).reshape([0i64; 0]),
+                discriminants,
             });
         }
         Ok(Stats { layers })
@@ -140,6 +181,10 @@ impl Stats {
             squares: layer.squares.to_device(device),
             nonzero: layer.nonzero.to_device(device),
             count: layer.count.to_device(device),
+            discriminants: layer
+                .discriminants
+                .as_ref()
+                .map(|found| found.map(|t| t.to_device(device))),
         });
         Stats { layers: layers.collect() }
     }

@@ -58,7 +58,7 @@ pub(super) fn fse(
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
     }
-    let stats = statistics::load_or_compute(&options.common, &faces, &encoder, setting)?;
+    let stats = statistics::load_or_compute(options, &faces, &encoder, setting)?;
     let mut stage = stages::fse(options, encoder, &stats, setting.device)?;
     let mut pairs = data::Pairs::new(&options.common, [0.0; 2], Arc::clone(&faces), setting)?;
     train_stage(plan, options, &mut stage, &mut pairs, &faces, setting)
