@@ -53,6 +53,9 @@ pub struct FseWeights {
     pub retention: f64,
     /// Information let through, nats per active neuron, mean over layers 1…9.
     pub information: f64,
+    /// The same over the layers 1…3, which see most of pose and light, on top of it: what these
+    /// carry beside the discriminants stays in perception, and deeper layers give to identity.
+    pub shallow_information: f64,
     /// Identity left in perception: cos⁺(E_i(P_i), E(X))², mean over three layers a step.
     pub leakage: f64,
 }
@@ -66,6 +69,7 @@ impl FseWeights {
             hsic: 0.0,
             retention: 0.0,
             information: 0.0,
+            shallow_information: 0.0,
             leakage: 0.0,
         };
         match fidelity {
@@ -73,7 +77,8 @@ impl FseWeights {
                 alignment: 2.0,
                 hsic: 130.0,
                 retention: 1.0,
-                information: 1.0,
+                information: 0.3,
+                shallow_information: 0.4,
                 leakage: 2.0,
                 ..none
             },
@@ -81,9 +86,9 @@ impl FseWeights {
         }
     }
 
-    fn all(&self) -> [f64; 6] {
+    fn all(&self) -> [f64; 7] {
         let w = self;
-        [w.angle, w.alignment, w.hsic, w.retention, w.information, w.leakage]
+        [w.angle, w.alignment, w.hsic, w.retention, w.information, w.shallow_information, w.leakage]
     }
 }
 

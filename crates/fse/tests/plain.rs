@@ -56,6 +56,7 @@ fn every_term_and_gradient_is_that_of_the_definition() {
             hsic: 30.0,
             retention: 0.5,
             information: 0.1,
+            shallow_information: 0.2,
             leakage: 3.0,
         };
         let probed = [8, 2, 5];

@@ -191,14 +191,18 @@ impl Plain {
             independence::hsic_of_maps(&z, &p, fidelity)
         });
         terms.push(("retention", 2.0 - half(&cos, 0) - half(&cos, 1)));
-        let information = layers(&|i| {
+        let information_of = |i: usize| {
             let [mean, std, active] = self.stats(i);
             let (lambda, rest) = (&parts.lambdas[i], self.rest(&features[i], i));
             let (r, noise): (_, Tensor) = ((rest - mean) / std.clamp_min(0.01), 1.0 - lambda);
             let variance = noise.square();
             ((variance.log() + 1.0 - (lambda * r).square() - variance) * -0.5 * active).mean(None)
-        });
-        terms.push(("information", information));
+        };
+        terms.push(("information", layers(&information_of)));
+        if w.shallow_information != 0.0 {
+            let shallow: Vec<Tensor> = (1..4).map(information_of).collect();
+            terms.push(("shallow_information", Tensor::stack(&shallow, 0).mean(None)));
+        }
         if w.leakage != 0.0 {
             let left = |&i: &usize| {
                 let seen = self.encoder().restricted(&parts.p[i], i);
@@ -220,6 +224,7 @@ pub(crate) fn total(terms: &Terms, w: &fse::FseWeights) -> Tensor {
         Some("hsic") => w.hsic,
         Some("retention") => w.retention,
         Some("information") => w.information,
+        Some("shallow") => w.shallow_information,
         _ => w.leakage,
     };
     let weighted: Vec<Tensor> = terms.iter().map(|(name, t)| t * weight(name)).collect();
