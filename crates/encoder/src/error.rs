@@ -20,6 +20,9 @@ pub enum Error {
     /// Another rank could not be reached.
     #[error(transparent)]
     Ranks(#[from] c10d::Error),
+    /// libtorch could not compute what was asked.
+    #[error(transparent)]
+    Torch(#[from] tch::TchError),
     /// There was nothing to measure.
     #[error("no image could be read, so there are no statistics: check the data folder")]
     NoImages,

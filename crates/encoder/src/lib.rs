@@ -20,4 +20,4 @@ pub use frozen::{FrozenEncoder, Origin};
 pub use held_out::HeldOut;
 pub use ir_se::{Encoder, normalize};
 pub use norm::{BatchNorm, BatchStatistics, Mode};
-pub use stats::{LayerStats, Stats, StatsAccumulator, StatsMeaning};
+pub use stats::{Discriminants, LayerStats, Stats, StatsAccumulator, StatsMeaning};

@@ -83,6 +83,49 @@ fn a_resumed_run_equals_an_undisturbed_one() {
     }
 }
 
+/// Layer statistics and discriminants measured by two ranks, who share the people out, against
+/// those measured by one. Directions may point the other way round; what they project on may not.
+#[test]
+fn two_ranks_measure_what_one_measures() {
+    let place = Place::new();
+    place.faces(7, 3);
+    let mut files = Vec::new();
+    for (out, start) in [("one", &[][..]), ("two", &["launch", "--nproc-per-node", "2", "--"])] {
+        let out = format!("{out}.safetensors");
+        let rest = ["--data", "faces", "--set", "encoder_weights=random", "--out", &out];
+        place.done(&[start, &["stats"], &TINY, &rest].concat());
+        files.push(tensors(&place.path(&out)));
+    }
+    let [one, two] = &files[..] else { unreachable!() };
+    assert!(one.keys().eq(two.keys()));
+    let close = |a: &[f64], b: &[f64], name: &str| {
+        let size = a.iter().fold(0.0_f64, |size, x| size.max(x.abs()));
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * size), "{name}");
+    };
+    for (name, values) in one {
+        let Some(layer) = name.strip_suffix(".filters") else {
+            if !name.ends_with(".patterns") {
+                close(values, &two[name], name);
+            }
+            continue;
+        };
+        // Six between seven people.
+        let size = values.len() / 6;
+        let project = |of: &BTreeMap<String, Vec<f64>>| -> Vec<f64> {
+            let (filters, patterns) = (&of[name], &of[&format!("{layer}.patterns")]);
+            let at = |row: usize, column: usize| -> f64 {
+                (0..6).map(|k| patterns[k * size + row] * filters[k * size + column]).sum()
+            };
+            (0..40)
+                .flat_map(|row| (0..size).map(move |column| (row, column)))
+                .map(|(row, column)| at(row, column))
+                .collect()
+        };
+        close(&project(one), &project(two), name);
+    }
+    assert!(one.keys().filter(|name| name.ends_with(".filters")).count() == 9);
+}
+
 /// Two ranks with batch 1 against one rank with batch 2, three steps: every parameter the
 /// same to 1e-5. Noise follows the image; batch norms have stored statistics, or see both
 /// ranks' batches.

@@ -9,6 +9,9 @@ use crate::Error;
 pub struct FseConfig {
     /// α that the separation layers start from; λ = sigmoid(α), so 5 is λ = 0.993.
     pub initial_alpha: f64,
+    /// Linear discriminants of each feature 1…9 that go wholly to the identity part, measured
+    /// with the layer statistics; 0: none, masks alone separate.
+    pub discriminants: usize,
     /// Weights of the terms of the loss.
     pub loss: FseWeights,
 }
@@ -16,11 +19,11 @@ pub struct FseConfig {
 impl FseConfig {
     /// What a fidelity starts from.
     pub fn of(fidelity: Fidelity) -> Self {
-        let initial_alpha = match fidelity {
-            Fidelity::Corrected => 0.0,
-            Fidelity::Published => 5.0,
+        let (initial_alpha, discriminants) = match fidelity {
+            Fidelity::Corrected => (0.0, 128),
+            Fidelity::Published => (5.0, 0),
         };
-        FseConfig { initial_alpha, loss: FseWeights::of(fidelity) }
+        FseConfig { initial_alpha, discriminants, loss: FseWeights::of(fidelity) }
     }
 }
 
@@ -50,6 +53,9 @@ pub struct FseWeights {
     pub retention: f64,
     /// Information let through, nats per active neuron, mean over layers 1…9.
     pub information: f64,
+    /// The same over the layers 1…3, which see most of pose and light, on top of it: what these
+    /// carry beside the discriminants stays in perception, and deeper layers give to identity.
+    pub shallow_information: f64,
     /// Identity left in perception: cos⁺(E_i(P_i), E(X))², mean over three layers a step.
     pub leakage: f64,
 }
@@ -63,6 +69,7 @@ impl FseWeights {
             hsic: 0.0,
             retention: 0.0,
             information: 0.0,
+            shallow_information: 0.0,
             leakage: 0.0,
         };
         match fidelity {
@@ -70,7 +77,8 @@ impl FseWeights {
                 alignment: 2.0,
                 hsic: 130.0,
                 retention: 1.0,
-                information: 1.0,
+                information: 0.3,
+                shallow_information: 0.4,
                 leakage: 2.0,
                 ..none
             },
@@ -78,9 +86,9 @@ impl FseWeights {
         }
     }
 
-    fn all(&self) -> [f64; 6] {
+    fn all(&self) -> [f64; 7] {
         let w = self;
-        [w.angle, w.alignment, w.hsic, w.retention, w.information, w.leakage]
+        [w.angle, w.alignment, w.hsic, w.retention, w.information, w.shallow_information, w.leakage]
     }
 }
 

@@ -9,6 +9,9 @@ use crate::{
     hsic_loss,
 };
 
+/// The layers of the encoder's first group, with the largest maps.
+const SHALLOW: std::ops::RangeInclusive<usize> = 1..=3;
+
 /// What the separation layers make of a batch: sources, then targets.
 #[derive(Debug)]
 pub struct Separated {
@@ -115,10 +118,16 @@ impl Objective {
             let (source, target) = halves(&[cosine(identity)]);
             2.0 - source[0].mean(None) - target[0].mean(None)
         });
+        let information =
+            |i: usize| separation.information(&features[i], &lambdas[i], i).mean(None);
         terms.always("information", weights.information, &|| {
-            let of = |i: usize| separation.information(&features[i], &lambdas[i], i).mean(None);
-            over(&mut layers.clone(), &of)
+            over(&mut layers.clone(), &information)
         });
+        if weights.shallow_information != 0.0 {
+            terms.always("shallow_information", weights.shallow_information, &|| {
+                over(&mut SHALLOW.clone(), &information)
+            });
+        }
         if weights.leakage != 0.0 && !probed.is_empty() {
             terms.always("leakage", weights.leakage, &|| {
                 let encoder = extractor.encoder();

@@ -16,8 +16,9 @@ use tch::{Device, Kind, Tensor};
 /// A narrow extractor in float64, its statistics measured, its λ about ½.
 fn extractor(config: &ModelConfig) -> Extractor {
     let encoder = FrozenEncoder::random(config, 1, Device::Cpu);
-    let mut stats = StatsAccumulator::new(config, Device::Cpu);
-    stats.add(&encoder, &images(config, 6, 11).to_kind(Kind::Float));
+    let mut stats = StatsAccumulator::new(config, Device::Cpu).discriminating(config, 3);
+    let photos = images(config, 6, 11).to_kind(Kind::Float);
+    stats.add_people(&encoder, &photos, &[0, 0, 1, 1, 2, 2]);
     let stats = stats.finish().unwrap();
     let extractor = Extractor::new(config, encoder, &stats, 0.3, 2, Device::Cpu);
     for (_, mut tensor) in extractor.state() {
@@ -55,6 +56,7 @@ fn every_term_and_gradient_is_that_of_the_definition() {
             hsic: 30.0,
             retention: 0.5,
             information: 0.1,
+            shallow_information: 0.2,
             leakage: 3.0,
         };
         let probed = [8, 2, 5];

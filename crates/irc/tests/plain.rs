@@ -30,8 +30,9 @@ fn images(config: &ModelConfig, count: i64, seed: u64) -> Tensor {
 /// Stage II of a narrow model in float64.
 fn stage(config: &ModelConfig, settings: IrcConfig) -> IrcStage {
     let encoder = FrozenEncoder::random(config, 1, Device::Cpu);
-    let mut stats = StatsAccumulator::new(config, Device::Cpu);
-    stats.add(&encoder, &images(config, 6, 11).to_kind(Kind::Float));
+    let mut stats = StatsAccumulator::new(config, Device::Cpu).discriminating(config, 3);
+    let photos = images(config, 6, 11).to_kind(Kind::Float);
+    stats.add_people(&encoder, &photos, &[0, 0, 1, 1, 2, 2]);
     let stats = stats.finish().unwrap();
     let extractor = Extractor::new(config, encoder, &stats, 0.3, 2, Device::Cpu);
     let stage = IrcStage::new(extractor, config, settings, 5).unwrap();

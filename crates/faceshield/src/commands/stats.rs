@@ -10,8 +10,9 @@ use crate::training::{Setting, stages, statistics};
 
 /// Compute the layer statistics of a data set
 ///
-/// Mean, spread and activity of the encoder's features 0 to 10 over all images. Training
-/// computes them by itself; this writes them to a file for `--set stats_file=FILE`.
+/// Mean, spread and activity of the encoder's features 0 to 10 over all images, and the linear
+/// discriminants of people that stage I wants (fse.discriminants). Training computes them by
+/// itself; this writes them to a file for `--set stats_file=FILE`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     faceshield stats --preset demo --data datasets/demo --out demo_stats.safetensors")]
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
     }
-    let stats = statistics::compute(common, &faces, &encoder, &setting)?;
+    let stats = statistics::compute(&options, &faces, &encoder, &setting)?;
     if setting.world.is_main() {
         statistics::write(&stats, &args.out, common)?;
         if args.json {

@@ -266,6 +266,13 @@ impl Options for FseOptions {
     }
 
     fn validate_stage(&self) -> anyhow::Result<()> {
+        let (fidelity, discriminants) = (self.common.model.fidelity, self.stage.discriminants);
+        if fidelity == Fidelity::Published && discriminants > 0 {
+            return Err(misuse(format!(
+                "configuration of fse: discriminants = {discriminants}: the published method has \
+                 none; set it to 0 or fidelity to corrected"
+            )));
+        }
         self.stage.validate().map_err(|error| misuse(format!("configuration of fse: {error}")))
     }
 }

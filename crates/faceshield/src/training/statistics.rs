@@ -1,39 +1,69 @@
 //! Layer statistics of a data set: given, found in the cache, or computed by all ranks
 //! together and cached.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use c10d::ReduceOp;
 use encoder::{FrozenEncoder, Stats, StatsAccumulator};
-use faces::Faces;
+use faces::{Faces, Index};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use tch::Kind;
 
 use super::Setting;
-use crate::options::{Channels, Common};
+use crate::options::{Channels, Common, FseOptions};
 
 /// Images per pass through the encoder.
 const BATCH: usize = 8;
 /// Raised when the same inputs give other statistics.
 const VERSION: u32 = 1;
 
-/// The statistics that the options ask for.
+/// The statistics that the options ask for, with as many discriminants as they want.
 ///
 /// # Errors
 ///
 /// A file that does not fit the model; no readable image; a lost rank.
 pub(crate) fn load_or_compute(
-    common: &Common,
+    options: &FseOptions,
     faces: &Faces,
     encoder: &FrozenEncoder,
     setting: &Setting,
 ) -> anyhow::Result<Stats> {
+    let stats = find(options, faces, encoder, setting)?;
+    let wanted = options.stage.discriminants;
+    if wanted > 0 && setting.world.is_main() {
+        match stats.discriminants() {
+            0 => tracing::warn!("{}", none(options)),
+            found => tracing::info!("{found} discriminants of people in a feature"),
+        }
+    }
+    Ok(stats.with_discriminants(wanted))
+}
+
+/// Why there are no discriminants.
+fn none(options: &FseOptions) -> String {
+    let given = &options.common.encoder.stats_file;
+    let why = match given.is_empty() {
+        true => "the data have no two photos of anybody".to_owned(),
+        false => format!("{given} has none (`faceshield stats` writes them)"),
+    };
+    format!("masks alone separate, without discriminants of people: {why}")
+}
+
+fn find(
+    options: &FseOptions,
+    faces: &Faces,
+    encoder: &FrozenEncoder,
+    setting: &Setting,
+) -> anyhow::Result<Stats> {
+    let common = &options.common;
     let model = &common.model;
     if !common.encoder.stats_file.is_empty() {
         let path = Path::new(&common.encoder.stats_file);
         return Ok(Stats::read(path, model, common.encoder.stats_are)?);
     }
-    let file = cache_file(common, faces, encoder)?;
+    let file = cache_file(options, faces, encoder)?;
     let cached = Stats::read(&file, model, Default::default());
     if setting.all_agree(cached.is_ok())? {
         if setting.world.is_main() {
@@ -41,7 +71,7 @@ pub(crate) fn load_or_compute(
         }
         return Ok(cached?);
     }
-    let stats = compute(common, faces, encoder, setting)?;
+    let stats = compute(options, faces, encoder, setting)?;
     if setting.world.is_main()
         && let Err(error) = write(&stats, &file, common)
     {
@@ -63,23 +93,24 @@ pub(crate) fn write(stats: &Stats, file: &Path, common: &Common) -> anyhow::Resu
     Ok(stats.write(file, &format!("{} ({} images)", common.data.data, stats.images()))?)
 }
 
-/// Measures every image once; the ranks share the images out and merge.
+/// Measures every image once; the ranks share the people out and merge.
 ///
 /// # Errors
 ///
 /// No readable image, too many bad ones; a lost rank; a stop asked for.
 pub(crate) fn compute(
-    common: &Common,
+    options: &FseOptions,
     faces: &Faces,
     encoder: &FrozenEncoder,
     setting: &Setting,
 ) -> anyhow::Result<Stats> {
-    let world = &setting.world;
+    let (world, common) = (&setting.world, &options.common);
     let images = faces.index().images().len();
     let bgr = common.data.channels == Channels::Bgr;
-    let mine: Vec<usize> = (world.rank()..images).step_by(world.size()).collect();
+    let mine = share(faces.index(), world.rank(), world.size());
     // As many passes on every rank, so that all can agree to stop; the last may be empty.
-    let passes = images.div_ceil(world.size()).div_ceil(BATCH);
+    let most = world.reduce_scalar(mine.len() as f64, ReduceOp::Max)? as usize;
+    let passes = most.div_ceil(BATCH);
     let bar = crate::commands::data::bar("layer statistics");
     bar.set_length(mine.len() as u64);
     if world.is_main() {
@@ -87,22 +118,28 @@ pub(crate) fn compute(
     } else {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
-    let mut sums = StatsAccumulator::new(&common.model, setting.device);
+    let mut sums = StatsAccumulator::new(&common.model, setting.device)
+        .discriminating(&common.model, options.stage.discriminants);
     for pass in 0..passes {
         setting.check_stop()?;
-        let numbers = mine.chunks(BATCH).nth(pass).unwrap_or_default();
-        let read: Vec<_> = numbers.par_iter().map(|&image| faces.read(image)).collect();
-        let mut images = Vec::with_capacity(read.len());
-        for image in read {
+        let start = mine.end.min(mine.start + pass * BATCH);
+        let numbers = start..mine.end.min(start + BATCH);
+        let read: Vec<_> = numbers.clone().into_par_iter().map(|i| faces.read(i)).collect();
+        let (mut images, mut people) = (Vec::new(), Vec::new());
+        for (number, image) in numbers.clone().zip(read) {
             match image {
-                Ok(image) => images.push(image),
+                Ok(image) => {
+                    images.push(image);
+                    people.push(faces.index().images()[number].person);
+                }
                 // Told where it was found, and left out here too.
                 Err(faces::Error::Image { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         if !images.is_empty() {
-            sums.add(encoder, &faces::to_tensor(&images, bgr)?.to_device(setting.device));
+            let images = faces::to_tensor(&images, bgr)?.to_device(setting.device);
+            sums.add_people(encoder, &images, &people);
         }
         bar.inc(numbers.len() as u64);
     }
@@ -112,8 +149,22 @@ pub(crate) fn compute(
     Ok(Stats::from_state(&stats.state(), &common.model, Path::new("layer statistics"))?)
 }
 
+/// The images of a rank: those of people next to each other, about as many on every rank.
+fn share(index: &Index, rank: usize, ranks: usize) -> Range<usize> {
+    let all = index.images().len();
+    // A person is the rank's in whose share the first image lies.
+    let starts = index.people().iter().map(|person| person.images.start);
+    let from = |rank: usize| starts.clone().find(|start| start * ranks >= rank * all);
+    from(rank).unwrap_or(all)..from(rank + 1).unwrap_or(all)
+}
+
 /// The cache file for exactly this data, model and encoder.
-fn cache_file(common: &Common, faces: &Faces, encoder: &FrozenEncoder) -> anyhow::Result<PathBuf> {
+fn cache_file(
+    options: &FseOptions,
+    faces: &Faces,
+    encoder: &FrozenEncoder,
+) -> anyhow::Result<PathBuf> {
+    let common = &options.common;
     let mut sum = Sha256::new();
     for (name, tensor) in encoder.state() {
         sum.update(name.as_bytes());
@@ -122,7 +173,8 @@ fn cache_file(common: &Common, faces: &Faces, encoder: &FrozenEncoder) -> anyhow
     }
     let weights = hex(&sum.finalize());
     let what = format!(
-        "{VERSION}\n{}\n{}\n{:?}\n{}\n{weights}",
+        "{VERSION}\n{}\n{}\n{}\n{:?}\n{}\n{weights}",
+        options.stage.discriminants,
         faces.index().key(),
         faces::DECODER,
         common.model,

@@ -51,6 +51,36 @@ impl Plain {
         [m.shallow_clone(), (s / (n - 1)).sqrt(), active]
     }
 
+    /// D Vᵀ x of deviations of feature `i`, one filter at a time; none were measured: zeros.
+    fn component(&self, x: &Tensor, i: usize) -> Tensor {
+        let get = |part: &str| self.tensors.get(&format!("stats.readout_layer{i}.{part}"));
+        let (Some(filters), Some(patterns)) = (get("filters"), get("patterns")) else {
+            return x.zeros_like();
+        };
+        let (grid, side) = (filters.size()[2], x.size()[2]);
+        let means = x.adaptive_avg_pool2d([grid, grid]);
+        let cells = side / grid;
+        let one = |k: i64| {
+            let read = (&means * filters.get(k)).sum_dim_intlist(&[1i64, 2, 3][..], true, None);
+            let pattern = patterns.get(k);
+            let wide = pattern.repeat_interleave_self_int(cells, 1, None);
+            read * wide.repeat_interleave_self_int(cells, 2, None)
+        };
+        (1..filters.size()[0]).map(one).fold(one(0), |sum, part| sum + part)
+    }
+
+    /// f − D Vᵀ (f − m), what of feature `i` the masks share out.
+    fn rest(&self, feature: &Tensor, i: usize) -> Tensor {
+        let [mean, ..] = self.stats(i);
+        feature - self.component(&(feature - mean), i)
+    }
+
+    /// What of the features 0…9 counts as perception: (1 − λ_i) f'_i.
+    pub(crate) fn perceived(&self, features: &[Tensor], lambdas: &[Tensor]) -> Vec<Tensor> {
+        let of = |(i, lambda): (usize, &Tensor)| (1.0 - lambda) * self.rest(&features[i], i);
+        lambdas.iter().enumerate().map(of).collect()
+    }
+
     /// λ_i: all readouts at the size of feature `i`, concatenated, through three convolutions.
     fn lambda(&self, features: &[Tensor], i: usize) -> Tensor {
         let side = features[i].size()[2];
@@ -84,8 +114,10 @@ impl Plain {
         for i in 0..SEPARATION_LAYERS {
             let (f, lambda) = (&features[i], self.lambda(features, i));
             let [mean, std, active] = self.stats(i);
-            let epsilon = normal(2 * i, f) * &std + &mean;
-            parts.z.push((&lambda * f + (1.0 - &lambda) * epsilon) * active);
+            let (identity, rest) = (self.component(&(f - &mean), i), self.rest(f, i));
+            let n = normal(2 * i, f) * &std;
+            let epsilon = &n - self.component(&n, i) + &mean;
+            parts.z.push((identity + &lambda * &rest + (1.0 - &lambda) * epsilon) * active);
             let n = normal(2 * i + 1, f);
             let epsilon = match self.model.fidelity {
                 Fidelity::Corrected => n * std + mean,
@@ -95,7 +127,7 @@ impl Plain {
                     n * &mean + mean
                 }
             };
-            parts.p.push((1.0 - &lambda) * f + &lambda * epsilon);
+            parts.p.push((1.0 - &lambda) * rest + &lambda * epsilon);
             parts.lambdas.push(lambda);
         }
         parts
@@ -159,14 +191,18 @@ impl Plain {
             independence::hsic_of_maps(&z, &p, fidelity)
         });
         terms.push(("retention", 2.0 - half(&cos, 0) - half(&cos, 1)));
-        let information = layers(&|i| {
+        let information_of = |i: usize| {
             let [mean, std, active] = self.stats(i);
-            let (lambda, r) = (&parts.lambdas[i], (&features[i] - mean) / std.clamp_min(0.01));
-            let rest: Tensor = 1.0 - lambda;
-            let rest = rest.square();
-            ((rest.log() + 1.0 - (lambda * r).square() - rest) * -0.5 * active).mean(None)
-        });
-        terms.push(("information", information));
+            let (lambda, rest) = (&parts.lambdas[i], self.rest(&features[i], i));
+            let (r, noise): (_, Tensor) = ((rest - mean) / std.clamp_min(0.01), 1.0 - lambda);
+            let variance = noise.square();
+            ((variance.log() + 1.0 - (lambda * r).square() - variance) * -0.5 * active).mean(None)
+        };
+        terms.push(("information", layers(&information_of)));
+        if w.shallow_information != 0.0 {
+            let shallow: Vec<Tensor> = (1..4).map(information_of).collect();
+            terms.push(("shallow_information", Tensor::stack(&shallow, 0).mean(None)));
+        }
         if w.leakage != 0.0 {
             let left = |&i: &usize| {
                 let seen = self.encoder().restricted(&parts.p[i], i);
@@ -188,6 +224,7 @@ pub(crate) fn total(terms: &Terms, w: &fse::FseWeights) -> Tensor {
         Some("hsic") => w.hsic,
         Some("retention") => w.retention,
         Some("information") => w.information,
+        Some("shallow") => w.shallow_information,
         _ => w.leakage,
     };
     let weighted: Vec<Tensor> = terms.iter().map(|(name, t)| t * weight(name)).collect();

@@ -177,8 +177,7 @@ impl Plain {
         let e = encoder.head(&features[features.len() - 1]);
         let parts = self.frozen.parts(&features[..READOUT_LAYERS], noise);
         let z_id = self.frozen.separated(&parts.z);
-        let perceived =
-            parts.lambdas.iter().zip(&features).map(|(lambda, f)| (1.0 - lambda) * f).collect();
+        let perceived = self.frozen.perceived(&features, &parts.lambdas);
         [vec![e], vec![z_id], parts.lambdas, parts.p, perceived]
     }
 }

@@ -30,18 +30,36 @@ pub(super) fn encoder(
     Ok(summary)
 }
 
-/// The checkpoint of stage I that this run goes on from, where no encoder is named: it goes on
-/// with the encoder it has begun with.
-fn began(plan: &Plan<'_>, options: &FseOptions) -> anyhow::Result<Option<Checkpoint>> {
-    if !options.common.encoder.encoder_weights.is_empty() {
-        return Ok(None);
-    }
+/// The checkpoint of stage I that this run goes on from.
+fn began(plan: &Plan<'_>) -> anyhow::Result<Option<Checkpoint>> {
     let folder = checkpoint::folder(&plan.args.checkpoint_dir, "fse");
     Ok(match &plan.args.resume {
         Resume::Path(path) => Some(checkpoint::find(path, "fse")?),
         Resume::Auto if folder.is_dir() => checkpoint::newest(&folder)?.0,
         Resume::Auto | Resume::None => None,
     })
+}
+
+/// The options with as many discriminants as the run has begun with: one from before there were
+/// any goes on without.
+///
+/// # Errors
+///
+/// It has begun with others.
+fn as_begun(options: &FseOptions, began: Option<&Checkpoint>) -> anyhow::Result<FseOptions> {
+    let (mut options, ours) = (options.clone(), options.stage.discriminants);
+    let Some(began) = began else { return Ok(options) };
+    let theirs = began.manifest().configuration.get("discriminants");
+    match theirs.map(|theirs| (theirs, theirs.as_integer())) {
+        None => options.stage.discriminants = 0,
+        Some((_, Some(same))) if usize::try_from(same) == Ok(ours) => {}
+        Some((theirs, _)) => anyhow::bail!(
+            "checkpoint {}: it was trained with discriminants = {theirs}, this run has {ours}; \
+             change discriminants, or start anew with --resume none",
+            began.path().display()
+        ),
+    }
+    Ok(options)
 }
 
 /// Stage I on the identity encoder.
@@ -52,13 +70,16 @@ pub(super) fn fse(
     setting: &Setting,
 ) -> anyhow::Result<Summary> {
     let faces = images.faces(&options.common)?;
-    let began = began(plan, options)?;
+    let began = began(plan)?;
+    let options = &as_begun(options, began.as_ref())?;
+    // Where no encoder is named, it goes on with the one it has begun with.
+    let own = began.as_ref().filter(|_| options.common.encoder.encoder_weights.is_empty());
     let dir = &plan.args.checkpoint_dir;
-    let encoder = stages::encoder(&options.common, began.as_ref(), Some(dir), setting.device)?;
+    let encoder = stages::encoder(&options.common, own, Some(dir), setting.device)?;
     if setting.world.is_main() {
         tracing::info!("{}", encoder.origin());
     }
-    let stats = statistics::load_or_compute(&options.common, &faces, &encoder, setting)?;
+    let stats = statistics::load_or_compute(options, &faces, &encoder, setting)?;
     let mut stage = stages::fse(options, encoder, &stats, setting.device)?;
     let mut pairs = data::Pairs::new(&options.common, [0.0; 2], Arc::clone(&faces), setting)?;
     train_stage(plan, options, &mut stage, &mut pairs, &faces, setting)

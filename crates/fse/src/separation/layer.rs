@@ -1,19 +1,14 @@
 use c10d::torch::widened;
-use encoder::{Encoder, Fidelity, ModelConfig, READOUT_LAYERS, SEPARATION_LAYERS, Stats};
-use tch::{Device, Kind, Tensor, nn};
-
-use crate::{Error, Noise};
+use encoder::Fidelity;
+use tch::{Device, Tensor, nn};
 
 /// Bounds of α before the sigmoid.
 const ALPHA_LIMIT: f64 = 5.0;
-/// The smallest spread a readout feature is divided by.
-const MIN_STD: f64 = 0.01;
-
 /// One separation layer `iba_{i}`: readout features → λ, the share of each
 /// neuron that counts as identity.
 #[derive(Debug)]
-struct SeparationLayer {
-    conv1: nn::Conv2D,
+pub(super) struct SeparationLayer {
+    pub(super) conv1: nn::Conv2D,
     conv2: nn::Conv2D,
     conv3: nn::Conv2D,
     /// The published smoothing has kernel size 1 and weight 1: an identity,
@@ -22,7 +17,7 @@ struct SeparationLayer {
 }
 
 impl SeparationLayer {
-    fn new(p: nn::Path, readout: i64, channels: i64, start: f64) -> Self {
+    pub(super) fn new(p: nn::Path, readout: i64, channels: i64, start: f64) -> Self {
         let conv =
             |name: &str, c_in, c_out| nn::conv2d(&p / name, c_in, c_out, 1, Default::default());
         let mut conv3 = conv("conv3", 2 * channels, channels);
@@ -42,160 +37,10 @@ impl SeparationLayer {
     }
 
     /// λ from what the first convolution gives.
-    fn lambda(&self, hidden: &Tensor) -> Tensor {
+    pub(super) fn lambda(&self, hidden: &Tensor) -> Tensor {
         let hidden = hidden.apply(&self.conv2).relu_();
         widened(&hidden.apply(&self.conv3)).clamp(-ALPHA_LIMIT, ALPHA_LIMIT).sigmoid()
     }
-}
-
-/// What the noise of the perceptual part is made of: ε' = n·spread + mean.
-#[derive(Debug)]
-pub enum PerceptualNoise<'a> {
-    /// Mean and spread of the data set (corrected).
-    DataSet,
-    /// Published: the mean over the batch of these features (the sources'),
-    /// serving as mean and as spread.
-    BatchMean(&'a [Tensor]),
-}
-
-/// The separation layers `se`, one on each of the features 0…9 (method.md §4).
-#[derive(Debug)]
-pub struct Separation {
-    layers: Vec<SeparationLayer>,
-    stats: Stats,
-    fidelity: Fidelity,
-}
-
-impl Separation {
-    /// Builds the layers under `p` (`iba_0` … `iba_9`). `initial_alpha` is the
-    /// bias that λ = sigmoid(α) starts from. `stats` lie on the layers' device.
-    pub fn new(p: &nn::Path, config: &ModelConfig, stats: Stats, initial_alpha: f64) -> Self {
-        let shapes = config.feature_shapes();
-        let readout: i64 = shapes[..READOUT_LAYERS].iter().map(|s| s.0).sum();
-        let layers = (0..SEPARATION_LAYERS)
-            .map(|i| {
-                SeparationLayer::new(p / format!("iba_{i}"), readout, shapes[i].0, initial_alpha)
-            })
-            .collect();
-        Separation { layers, stats, fidelity: config.fidelity }
-    }
-
-    /// The statistics the layers work with.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// Readout features r_i = (f_i − m_i) / max(σ_i, 0.01), i = 0…10.
-    pub fn readouts(&self, features: &[Tensor]) -> Vec<Tensor> {
-        features[..READOUT_LAYERS]
-            .iter()
-            .enumerate()
-            .map(|(i, feature)| self.standardise(feature, i))
-            .collect()
-    }
-
-    /// λ_0 … λ_9 from the features 0…10.
-    ///
-    /// # Shapes
-    /// λ_i as feature i.
-    pub fn lambdas(&self, features: &[Tensor]) -> Vec<Tensor> {
-        let readouts = self.readouts(features);
-        let side = |i: usize| features[i].size()[2];
-        let mut lambdas = Vec::with_capacity(self.layers.len());
-        while lambdas.len() < self.layers.len() {
-            let first = lambdas.len();
-            let same = (first..self.layers.len()).take_while(|&i| side(i) == side(first)).count();
-            let layers = &self.layers[first..first + same];
-            let hidden = first_convolutions(layers, &readouts, side(first), self.fidelity);
-            let own = hidden.split(hidden.size()[1] / same as i64, 1);
-            lambdas.extend(layers.iter().zip(&own).map(|(layer, own)| layer.lambda(own)));
-        }
-        lambdas
-    }
-
-    /// Identity parts Z_i = active_i (λ_i f_i + (1 − λ_i) ε), ε = n·σ_i + m_i.
-    ///
-    /// # Errors
-    /// When the noise does not fit the batch.
-    pub fn identity_parts(
-        &self,
-        features: &[Tensor],
-        lambdas: &[Tensor],
-        noise: &Noise,
-    ) -> Result<Vec<Tensor>, Error> {
-        let parts = lambdas.iter().enumerate().map(|(i, lambda)| {
-            let s = &self.stats.layers[i];
-            let epsilon = noise.normal(2 * i as u64, &features[i])? * s.std() + &s.mean;
-            Ok(epsilon.lerp_tensor(&features[i], lambda) * s.active())
-        });
-        parts.collect()
-    }
-
-    /// Perceptual parts P_i = (1 − λ_i) f_i + λ_i ε'. `P_0` here is that of
-    /// feature 0; the decoder takes the image instead.
-    ///
-    /// # Errors
-    /// When the noise does not fit the batch.
-    pub fn perceptual_parts(
-        &self,
-        features: &[Tensor],
-        lambdas: &[Tensor],
-        noise: &Noise,
-        kind: &PerceptualNoise,
-    ) -> Result<Vec<Tensor>, Error> {
-        let parts = lambdas.iter().enumerate().map(|(i, lambda)| {
-            let s = &self.stats.layers[i];
-            let n = noise.normal(2 * i as u64 + 1, &features[i])?;
-            let epsilon = match kind {
-                PerceptualNoise::DataSet => n * s.std() + &s.mean,
-                PerceptualNoise::BatchMean(sources) => {
-                    let mean = sources[i].mean_dim(&[0i64][..], true, None);
-                    n * &mean + mean
-                }
-            };
-            Ok(features[i].lerp_tensor(&epsilon, lambda))
-        });
-        parts.collect()
-    }
-
-    /// What of the features counts as perception, without any noise:
-    /// (1 − λ_i) f_i, i = 0…9.
-    pub fn perceived(&self, features: &[Tensor], lambdas: &[Tensor]) -> Vec<Tensor> {
-        lambdas.iter().zip(features).map(|(lambda, f)| f - lambda * f).collect()
-    }
-
-    /// A part of feature `i` in units of the layer's spread, about its mean.
-    pub fn standardise(&self, part: &Tensor, i: usize) -> Tensor {
-        let s = &self.stats.layers[i];
-        (part - &s.mean) / s.std().clamp_min(MIN_STD)
-    }
-
-    /// Information that λ lets through, per neuron of feature `i` (nats):
-    /// −½ (1 + ln (1−λ)² − (λ r̂)² − (1−λ)²)·active.
-    pub fn information(&self, feature: &Tensor, lambda: &Tensor, i: usize) -> Tensor {
-        let s = &self.stats.layers[i];
-        let r = self.standardise(feature, i);
-        let variance: Tensor = (lambda - 1).square();
-        (variance.log() + 1 - (lambda * r).square() - variance) * -0.5 * s.active()
-    }
-
-    /// The dtype of its weights.
-    pub(crate) fn kind(&self) -> Kind {
-        self.layers[0].conv1.ws.kind()
-    }
-
-    /// Published or corrected formulas.
-    pub fn fidelity(&self) -> Fidelity {
-        self.fidelity
-    }
-}
-
-/// The separated identity z_id = (1/N) Σ_i E_i(Z_i).
-///
-/// # Shapes
-/// Z_i of a batch B → [B, 512], not of unit length.
-pub fn separated_identity(encoder: &Encoder, z: &[Tensor]) -> Tensor {
-    encoder.restricted(z).mean_dim(&[0i64][..], false, None)
 }
 
 /// The first convolutions (and ReLUs) of layers of one size, as one: [B, L·768, side, side].
@@ -206,7 +51,7 @@ pub fn separated_identity(encoder: &Encoder, z: &[Tensor]) -> Tensor {
 /// definition: a rounding error's difference moves a few of some ten million ReLUs to the
 /// other side, and with them single gradients by more than agreement with the published
 /// numbers allows.
-fn first_convolutions(
+pub(super) fn first_convolutions(
     layers: &[SeparationLayer],
     readouts: &[Tensor],
     side: i64,
@@ -260,6 +105,8 @@ fn enlarge(x: &Tensor, side: i64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
 
     /// Values and gradients, in float64, for readouts of odd sizes and of one channel.
