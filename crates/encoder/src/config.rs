@@ -33,13 +33,21 @@ pub struct ModelConfig {
     pub image_size: i64,
     /// Every width of the published model is divided by this: 1, 2, 4, 8 or 16.
     pub width_divisor: i64,
+    /// The least width of what paints, decoder and generator: divided like the others, its finest
+    /// maps would be too narrow to carry a picture. 0: none.
+    pub least_painting_width: i64,
     /// Published or corrected formulas.
     pub fidelity: Fidelity,
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        ModelConfig { image_size: 512, width_divisor: 1, fidelity: Fidelity::Corrected }
+        ModelConfig {
+            image_size: 512,
+            width_divisor: 1,
+            least_painting_width: 0,
+            fidelity: Fidelity::Corrected,
+        }
     }
 }
 
@@ -68,7 +76,18 @@ impl ModelConfig {
                 self.width_divisor
             )));
         }
+        if !(0..=1024).contains(&self.least_painting_width) {
+            return Err(Error::Config(format!(
+                "least_painting_width = {}: 0, or a number of channels up to 1024",
+                self.least_painting_width
+            )));
+        }
         Ok(())
+    }
+
+    /// A width of the published decoder or generator in this one.
+    pub fn painting_width(&self, published: i64) -> i64 {
+        self.width(published).max(self.least_painting_width)
     }
 
     /// A width of the published model in this one.

@@ -46,7 +46,8 @@ fn gap(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn every_term_and_gradient_is_that_of_the_definition() {
     for fidelity in [Fidelity::Corrected, Fidelity::Published] {
-        let config = ModelConfig { image_size: 256, width_divisor: 16, fidelity };
+        let config =
+            ModelConfig { image_size: 256, width_divisor: 16, fidelity, ..ModelConfig::default() };
         let extractor = extractor(&config);
         let (images, noise) = (images(&config, 4, 12), Noise::pairs([3, 4].into_iter()));
         // Weights that let each term be seen in the sum's gradient.

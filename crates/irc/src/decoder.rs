@@ -2,7 +2,7 @@ use encoder::ModelConfig;
 use tch::{Tensor, nn};
 
 use crate::Error;
-use crate::layers::{BatchNorm, Geometry, HALVE, LeakyRelu, Mode, SAME, conv, deconv, double};
+use crate::layers::{BatchNorm, Geometry, HALVE, LeakyRelu, Mode, SAME, conv, double, enlarging};
 
 /// A transposed convolution, its norm, and the activation after it.
 #[derive(Debug)]
@@ -30,11 +30,14 @@ pub struct Decoder {
 impl Decoder {
     /// Builds the modules under `p`.
     pub fn new(p: &nn::Path, config: &ModelConfig) -> Self {
-        let w = |published| config.width(published);
-        let up = |k: usize, c_in, c_out| {
+        // Features come in at the encoder's widths, maps have the decoder's own.
+        let (f, w) = (|published| config.width(published), |p| config.painting_width(p));
+        let up = |k: usize, c_in: i64, c_out| {
             let p = p / format!("deconv{k}");
+            // But for the coarsest, two maps together.
+            let c_in = if k == 1 { w(c_in) } else { 2 * w(c_in / 2) };
             Up {
-                deconv: deconv(&p / "deconv", w(c_in), w(c_out), HALVE),
+                deconv: enlarging(&p / "deconv", c_in, w(c_out)),
                 bn: BatchNorm::new(&p / "bn", w(c_out)),
             }
         };
@@ -45,12 +48,12 @@ impl Decoder {
         }
         Decoder {
             conv_0: conv(p / "conv_0", 3, w(32), HALVE),
-            conv_1: conv(p / "conv_1" / 1, w(64) / 4, w(32), SAME),
-            conv_2: conv(p / "conv_2", w(64), w(64), SAME),
-            conv_3: conv(p / "conv_3", w(128), w(128), SAME),
-            conv_4: conv(p / "conv_4", w(256), w(256), SAME),
-            conv_5: conv(p / "conv_5", w(256), w(512), HALVE),
-            conv_6: conv(p / "conv_6", w(512), w(1024), HALVE),
+            conv_1: conv(p / "conv_1" / 1, f(64) / 4, w(32), SAME),
+            conv_2: conv(p / "conv_2", f(64), w(64), SAME),
+            conv_3: conv(p / "conv_3", f(128), w(128), SAME),
+            conv_4: conv(p / "conv_4", f(256), w(256), SAME),
+            conv_5: conv(p / "conv_5", f(256), w(512), HALVE),
+            conv_6: conv(p / "conv_6", f(512), w(1024), HALVE),
             conv_7: (
                 conv(p / "conv7" / 0, w(1024), w(1024), Geometry { ..HALVE }),
                 BatchNorm::new(p / "conv7" / 1, w(1024)),

@@ -167,8 +167,10 @@ impl Generator {
     /// The first map is as small as the coarsest attribute map: 4×4, 2×2 for 256-pixel images,
     /// where `up2` has nothing to enlarge, 1×1 for those of 128, where `up1` has nothing either.
     pub fn new(p: &nn::Path, config: &ModelConfig) -> Self {
-        let w = |published| config.width(published);
+        let w = |published| config.painting_width(published);
         let identity = config.embedding();
+        // But for the coarsest, attributes are two of the decoder's maps together.
+        let attributes = |k: usize, a: i64| if k == 0 { w(a) } else { 2 * w(a / 2) };
         let mut blocks: Vec<(&str, BlockWidths)> = vec![
             ("AADBlk1", (1024, 1024, 1024, 1024)),
             ("AADBlk2", (1024, 1024, 2048, 1024)),
@@ -206,8 +208,9 @@ impl Generator {
             ],
             blocks: blocks
                 .into_iter()
-                .map(|(name, (i, o, a, l))| {
-                    Block::new(p / name, (w(i), out(o), w(a), w(l)), identity)
+                .enumerate()
+                .map(|(k, (name, (i, o, a, l)))| {
+                    Block::new(p / name, (w(i), out(o), attributes(k, a), w(l)), identity)
                 })
                 .collect(),
             _unused: unused,

@@ -112,7 +112,12 @@ fn pairs(config: &ModelConfig, relations: &[Relation]) -> PairBatch {
 
 #[test]
 fn every_published_loss_and_gradient_is_that_of_the_definition() {
-    let config = ModelConfig { image_size: 256, width_divisor: 16, fidelity: Fidelity::Corrected };
+    let config = ModelConfig {
+        image_size: 256,
+        width_divisor: 16,
+        fidelity: Fidelity::Corrected,
+        ..ModelConfig::default()
+    };
     let settings = IrcConfig { recompute_from: 32, ..IrcConfig::of(Fidelity::Published) };
     let weights = settings.loss.clone();
     let mut stage = stage(&config, settings);
@@ -127,7 +132,12 @@ fn every_published_loss_and_gradient_is_that_of_the_definition() {
 #[test]
 fn every_corrected_loss_and_gradient_is_that_of_the_description() {
     use plain::corrected::{Given, given};
-    let config = ModelConfig { image_size: 128, width_divisor: 16, fidelity: Fidelity::Corrected };
+    let config = ModelConfig {
+        image_size: 128,
+        width_divisor: 16,
+        fidelity: Fidelity::Corrected,
+        ..ModelConfig::default()
+    };
     let settings = IrcConfig { views: false, ..IrcConfig::of(Fidelity::Corrected) };
     let mut stage = stage(&config, settings.clone());
     let judges = || -> Vec<FrozenEncoder> {

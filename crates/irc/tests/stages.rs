@@ -22,7 +22,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn model(image_size: i64, fidelity: Fidelity) -> ModelConfig {
-    ModelConfig { image_size, width_divisor: 16, fidelity }
+    ModelConfig { image_size, width_divisor: 16, fidelity, ..ModelConfig::default() }
 }
 
 fn batch(config: &ModelConfig, seed: u64) -> PairBatch {
