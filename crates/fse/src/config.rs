@@ -77,8 +77,8 @@ impl FseWeights {
                 alignment: 2.0,
                 hsic: 130.0,
                 retention: 1.0,
-                information: 0.3,
-                shallow_information: 0.4,
+                information: 0.25,
+                shallow_information: 0.3,
                 leakage: 2.0,
                 ..none
             },
