@@ -86,7 +86,7 @@ fn every_term_and_gradient_is_that_of_the_definition() {
 /// What is judged after training is what the objective asks for: the same terms of the same parts.
 #[test]
 fn an_inspection_gives_the_terms_of_the_objective() {
-    let config = ModelConfig { image_size: 128, width_divisor: 16, fidelity: Fidelity::Corrected };
+    let config = ModelConfig { image_size: 128, width_divisor: 16, ..ModelConfig::default() };
     let extractor = extractor(&config);
     let (images, noise) = (images(&config, 4, 12), Noise::pairs([3, 4].into_iter()));
     let weights = FseWeights { angle: 1.0, ..FseWeights::default() };

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use weights::Tensors;
 
 fn config(fidelity: Fidelity) -> ModelConfig {
-    ModelConfig { image_size: 256, width_divisor: 16, fidelity }
+    ModelConfig { image_size: 256, width_divisor: 16, fidelity, ..ModelConfig::default() }
 }
 
 fn images(count: i64) -> Tensor {

@@ -55,7 +55,7 @@ impl Validation {
     ///   and a drawn one (`swapped_ssim`, `drawn_psnr`, `drawn_ssim`: against the images).
     /// - `AUC_swapped`, `AUC_drawn`: how well such a face is still told to be its image's, and not
     ///   another person's, by the attacker who does best. 0.5 is chance. The people whose identity
-    ///   a face was given are not asked about.
+    ///   a face was given are not asked about (so of two people there is no `AUC_swapped`).
     ///
     /// The same numbers for the same weights: all randomness is the images'.
     pub(crate) fn measure(
@@ -126,9 +126,10 @@ impl Validation {
             for (k, name, swapped) in [(1, "AUC_swapped", true), (2, "AUC_drawn", false)] {
                 let scores = part(k).matmul(&part(0).tr()).contiguous();
                 let scores: Vec<f32> = Vec::try_from(scores.reshape([-1]))?;
-                let auc = auc(&scores, &people, swapped.then_some(&donors))?;
-                let worst = found.entry(name).or_insert(auc);
-                *worst = worst.max(auc);
+                if let Some(auc) = auc(&scores, &people, swapped.then_some(&donors))? {
+                    let worst = found.entry(name).or_insert(auc);
+                    *worst = worst.max(auc);
+                }
             }
             at += 3 * width;
         }
@@ -156,8 +157,12 @@ fn likeness(faces: &Tensor, images: &Tensor) -> Result<(Tensor, Tensor), BoxErro
 }
 
 /// AUC of a face against its own image (genuine) and images of other people (impostors), those of
-/// the identity's donor left out.
-fn auc(scores: &[f32], people: &[usize], donors: Option<&Vec<usize>>) -> Result<f64, BoxError> {
+/// the identity's donor left out; none where nobody else is left, as of two people.
+fn auc(
+    scores: &[f32],
+    people: &[usize],
+    donors: Option<&Vec<usize>>,
+) -> Result<Option<f64>, BoxError> {
     let (mut genuine, mut impostor) = (Vec::new(), Vec::new());
     for (k, row) in scores.chunks_exact(people.len()).enumerate() {
         for (j, &score) in row.iter().enumerate() {
@@ -168,7 +173,10 @@ fn auc(scores: &[f32], people: &[usize], donors: Option<&Vec<usize>>) -> Result<
             }
         }
     }
-    Ok(Roc::new(&genuine, &impostor)?.auc())
+    if impostor.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Roc::new(&genuine, &impostor)?.auc()))
 }
 
 #[cfg(test)]
@@ -180,9 +188,11 @@ mod tests {
         // Three people; face 0 looks like its image, face 1 like person 2, its donor.
         let scores = [0.9, 0.1, 0.2, 0.3, 0.4, 0.8, 0.2, 0.1, 0.5];
         let people = [5, 6, 7];
-        assert_eq!(auc(&scores, &people, Some(&vec![6, 7, 5])).unwrap(), 1.0);
-        let plain = auc(&scores, &people, None).unwrap();
+        assert_eq!(auc(&scores, &people, Some(&vec![6, 7, 5])).unwrap(), Some(1.0));
+        let plain = auc(&scores, &people, None).unwrap().unwrap();
         assert!((plain - 16.0 / 18.0).abs() < 1e-9, "{plain}");
+        // Of two people the donor is the only other one.
+        assert_eq!(auc(&[0.9, 0.1, 0.2, 0.3], &[5, 6], Some(&vec![6, 5])).unwrap(), None);
     }
 
     #[test]

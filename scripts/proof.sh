@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# The proof on faces whose truth is known: synthetic people, recognisers, stage I, stage II,
+# and what evaluation finds on people that none of them has seen.
+#
+#   scripts/proof.sh                          one seed
+#   scripts/proof.sh --seeds 3                three, one after the other
+#   scripts/proof.sh --set irc.steps=12000    the rest goes to `faceshield train`
+#
+# A run that was stopped goes on where it was when it is started again. The results:
+# OUT/seed_N/report/report.html.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+out=$root/runs/proof seeds=1 quick=false
+settings=()
+
+usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 2
+}
+while (($#)); do
+    case $1 in
+    --out | --seeds | --set)
+        (($# > 1)) || fail "$1 needs a value"
+        case $1 in
+        --out) out=$2 ;;
+        --seeds) seeds=$2 ;;
+        --set) settings+=(--set "$2") ;;
+        esac
+        shift
+        ;;
+    # For the tests: all parts, a few steps of each. What it prints says nothing.
+    --quick) quick=true ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *) fail "unknown option $1 (see scripts/proof.sh --help)" ;;
+    esac
+    shift
+done
+[[ $seeds =~ ^[1-9][0-9]*$ ]] || fail "--seeds $seeds: give a number from 1 on"
+
+cd "$root"
+exports=$(scripts/setup.sh --env)
+eval "$exports"
+cargo build --release --quiet --bin faceshield
+faceshield=${CARGO_TARGET_DIR:-$root/target}/release/faceshield
+
+say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
+# What a finished part leaves behind is not made again.
+once() { # FILE COMMAND...
+    local made=$1
+    shift
+    if [[ ! -e $made ]]; then "$@"; fi
+}
+people() { # FIRST PEOPLE PHOTOS OUT
+    say "synthetic people: $2 x $3 in $4"
+    "$faceshield" data synth --first-person "$1" --people "$2" --per-person "$3" --size 128 \
+        --seed "$seed" --out "$4" >/dev/null
+}
+train() { # STAGE DATA FOLDER SETTINGS...
+    local stage=$1 data=$2 folder=$3
+    shift 3
+    say "train $stage in $folder"
+    mkdir -p "$folder"
+    "$faceshield" train "$stage" --preset small --config launch/experiments/proof.toml \
+        --set seed="$seed" "$@" ${settings[@]+"${settings[@]}"} --data "$data" \
+        --checkpoint-dir "$folder" --run-dir "$folder/run" >"$folder/$stage.txt" 2>"$folder/$stage.log" ||
+        { tail -n 3 "$folder/$stage.log" >&2; exit 1; }
+}
+evaluate() { # FOLDER REPORT OPTIONS...
+    local folder=$1 report=$2
+    shift 2
+    say "evaluate $folder"
+    "$faceshield" evaluate --checkpoint "$folder" --data "$data/test" --train-data "$data/people" \
+        --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" --out "$report" \
+        >"$folder/evaluate.txt"
+}
+
+train_people=400 test_people=100 per_person=24 judge_epochs=6
+if $quick; then
+    train_people=12 test_people=4 per_person=4 judge_epochs=1
+    settings+=(--set encoder.epochs=1 --set encoder.batch_size=8 --set fse.steps=2
+        --set irc.steps=4 --set irc.checkpoint_every=4 --set irc.validate_every=4)
+fi
+
+prepare() { # the people and the recognisers of $seed
+    data=$base/data
+    mkdir -p "$base"
+    # Nobody is in two of these: people are numbered, and the numbers do not overlap.
+    once "$data/people/labels.jsonl" people 0 "$train_people" "$per_person" "$data/people"
+    once "$data/others/labels.jsonl" people 2000 "$train_people" "$per_person" "$data/others"
+    once "$data/validation/labels.jsonl" people 5000 "$((test_people / 2))" 12 "$data/validation"
+    once "$data/test/labels.jsonl" people 7000 "$test_people" 20 "$data/test"
+    once "$base/model/encoder.safetensors" train encoder "$data/people" "$base/model"
+    # Recognisers beside ours: those that training asks, and one that nothing of ours has seen.
+    local judge
+    for judge in 1 2; do
+        once "$base/judge_$judge/encoder.safetensors" train encoder "$data/people" \
+            "$base/judge_$judge" --set width_divisor=16 --set encoder.epochs="$judge_epochs" \
+            --set seed="$((seed + 100 * judge))"
+    done
+    once "$base/unseen/encoder.safetensors" train encoder "$data/others" "$base/unseen" \
+        --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 900))"
+}
+
+for ((seed = 1; seed <= seeds; seed++)); do
+    base=$out/seed_$seed
+    started=$SECONDS
+    prepare
+    judges="[\"$base/judge_1/encoder.safetensors\", \"$base/judge_2/encoder.safetensors\"]"
+    model=$base/model
+    train fse "$data/people" "$model"
+    train irc "$data/people" "$model" --set "irc.judges=$judges" --validation "$data/validation"
+    once "$model/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
+        --checkpoint "$model" --out "$model/prototypes.safetensors" >/dev/null
+    evaluate "$model" "$base/report" --prototypes "$model/prototypes.safetensors" \
+        --mechanism independent --mechanism codebook:5 --baselines --sweep
+    say "seed $seed: $(((SECONDS - started) / 60)) minutes"
+done
