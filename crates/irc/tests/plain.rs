@@ -10,6 +10,7 @@
 mod plain;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use c10d::World;
 use encoder::{Fidelity, FrozenEncoder, ModelConfig, StatsAccumulator};
@@ -18,6 +19,9 @@ use fse::Extractor;
 use irc::{IrcConfig, IrcStage};
 use tch::{Device, Kind, Tensor};
 use train::{Optimizers, Stage, StepInfo};
+
+/// Random weights are drawn from libtorch's one generator: by one test at a time.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// High enough for the discriminators' updates to be seen by the generator's losses.
 const RATE: f64 = 1e-2;
@@ -112,6 +116,7 @@ fn pairs(config: &ModelConfig, relations: &[Relation]) -> PairBatch {
 
 #[test]
 fn every_published_loss_and_gradient_is_that_of_the_definition() {
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let config = ModelConfig {
         image_size: 256,
         width_divisor: 16,
@@ -131,6 +136,7 @@ fn every_published_loss_and_gradient_is_that_of_the_definition() {
 /// After warm-up and ramp, with two recognisers beside the encoder, on pairs of every kind.
 #[test]
 fn every_corrected_loss_and_gradient_is_that_of_the_description() {
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     use plain::corrected::{Given, given};
     let config = ModelConfig {
         image_size: 128,

@@ -134,12 +134,17 @@ impl Scatter {
             if within.trace().double_value(&[]) <= 0.0 {
                 return Ok(Vec::new());
             }
-            let zeros = || Tensor::zeros([count, width], (Kind::Double, within.device()));
+            let device = within.device();
+            let zeros = || Tensor::zeros([count, width], (Kind::Double, Device::Cpu));
             let solved = match world.is_main() {
-                true => solve(&within, &between, count)?,
+                // Small, and on the CPU the same numbers for every device.
+                true => {
+                    let [within, between] = [within, between].map(|t| t.to_device(Device::Cpu));
+                    solve(&within, &between, count)?
+                }
                 false => [zeros(), zeros()],
             };
-            let [filters, patterns] = solved.map(|t| t.to_kind(Kind::Float));
+            let [filters, patterns] = solved.map(|t| t.to_kind(Kind::Float).to_device(device));
             world.broadcast(&filters, 0)?;
             world.broadcast(&patterns, 0)?;
             let shape = [count, channels, grid, grid];
