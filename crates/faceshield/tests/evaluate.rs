@@ -147,10 +147,14 @@ fn a_model_is_measured_and_the_same_command_says_the_same() {
     assert_eq!(found["sweep"].as_array().unwrap().len(), 3);
     assert!(number(&found["sweep"][0]["psnr"]).is_finite());
     assert_eq!(found["sweep"][0]["psnr"]["n"], 12);
+    let controls = found["controls"].as_array().unwrap();
+    assert_eq!((controls.len(), &controls[0]["attacker"]), (2, &"mean colour".into()));
+    assert!((0.0..=1.0).contains(&number(&controls[1]["auc"])), "{}", controls[1]);
     let separation = &found["separation"];
     assert_eq!(separation["layers"].as_array().unwrap().len(), 9);
     assert!((-1.0..=1.0).contains(&number(&separation["retention"]["trained"])));
     assert!(number(&separation["hsic"]["ratio"]).is_finite());
+    assert!(number(&separation["alignment"]["masks_alone"]).is_finite());
     let probes = separation["probes"].as_array().unwrap();
     assert_eq!(probes.len(), 4);
     assert!(probes.iter().all(|probe| (0.0..=1.0).contains(&number(&probe["identity"]))));

@@ -4,6 +4,7 @@
 mod args;
 mod attacker;
 mod attributes;
+mod control;
 mod finding;
 mod measure;
 mod page;
@@ -119,6 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let names = attackers.iter().map(|attacker| attacker.name().to_owned()).collect();
     let judge = Judge::new(names, originals, &intervals)?;
     report.attackers = judge.attackers();
+    report.controls = judge.controls(originals)?;
     for outcome in &outcomes {
         match outcome.scope {
             Scope::Full => report.protections.push(judge.protection(outcome)?),

@@ -109,6 +109,15 @@ fn privacy(report: &Report, page: &mut Page) {
          among originals). An AUC of 0.5 is chance; below it, an attacker who knows how the photos \
          were protected does better by believing the contrary.",
     );
+    if !report.controls.is_empty() {
+        let row = |one: &Privacy| vec![one.attacker.clone(), cell(Some(one.auc)), cell(one.rank1)];
+        page.table(&Table {
+            caption: "Without a face: originals told apart by colours, against other photos"
+                .to_owned(),
+            columns: names(&["looks at", "AUC", "rank 1, one photo enrolled"]),
+            rows: report.controls.iter().map(row).collect(),
+        });
+    }
     for attacker in &report.attackers {
         for (against, what) in [
             (Genuine::OtherPhotos, "against other photos of the person"),
@@ -287,12 +296,20 @@ fn separation(found: &Separation, page: &mut Page) {
         ("identity kept, cos(z_id, E)", &found.retention),
     ];
     let row = |(name, change): &(&str, &super::separation::Change)| {
-        let cells = [change.trained, change.start, change.ratio].map(|one| cell(Some(one)));
-        std::iter::once((*name).to_owned()).chain(cells).collect()
+        let cells = [Some(change.trained), Some(change.start), Some(change.ratio)];
+        let cells = cells.into_iter().chain([change.masks_alone, change.ratio_to_masks_alone]);
+        std::iter::once((*name).to_owned()).chain(cells.map(cell)).collect()
     };
     page.table(&Table {
         caption: "Means over layers".to_owned(),
-        columns: names(&["", "trained", "at the start", "ratio"]),
+        columns: names(&[
+            "",
+            "trained",
+            "at the start",
+            "ratio",
+            "fresh masks alone",
+            "ratio to them",
+        ]),
         rows: changes.iter().map(row).collect(),
     });
     let layers: Vec<String> = found.layers.iter().map(|layer| layer.layer.to_string()).collect();

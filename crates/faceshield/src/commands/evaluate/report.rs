@@ -4,10 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use atomic_write_file::AtomicWriteFile;
 use metrics::Genuine;
 use serde::Serialize;
 
+use super::attacker::Attacker;
 use super::attributes;
+use super::control::CONTROLS;
 use super::finding;
 use super::measure::{Intervals, Measured};
 use super::privacy::{FAR, Gallery, PAIRS, Privacy, SWEEP_PAIRS};
@@ -38,6 +41,9 @@ pub(super) struct Report {
     /// What was not measured, and why.
     pub(super) notes: Vec<String>,
     pub(super) attackers: Vec<AttackerCard>,
+    /// What tells people apart without a face, on originals: near chance where recognisers cannot
+    /// cheat.
+    pub(super) controls: Vec<Privacy>,
     /// The originals first.
     pub(super) protections: Vec<ProtectionReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +141,21 @@ impl<'a> Judge<'a> {
         self.names.iter().zip(&self.galleries).map(card).collect()
     }
 
+    /// What colours alone tell of the people, by other photos of theirs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Judge::protection`].
+    pub(super) fn controls(&self, originals: &Outcome) -> anyhow::Result<Vec<Privacy>> {
+        let mut all = Vec::new();
+        for (control, seen) in CONTROLS.iter().zip(&originals.controls) {
+            let (name, against) = (control.name(), Genuine::OtherPhotos);
+            let gallery = Gallery::new(seen.clone())?;
+            all.extend(gallery.attack(name, seen, against, PAIRS, self.intervals)?);
+        }
+        Ok(all)
+    }
+
     fn privacy(&self, outcome: &Outcome) -> anyhow::Result<Vec<Privacy>> {
         let pairs = if outcome.scope == Scope::Full { PAIRS } else { SWEEP_PAIRS };
         let mut all = Vec::new();
@@ -216,6 +237,7 @@ impl Report {
             claims: Vec::new(),
             notes: Vec::new(),
             attackers: Vec::new(),
+            controls: Vec::new(),
             protections: Vec::new(),
             separation: None,
             sweep: Vec::new(),
@@ -230,10 +252,8 @@ impl Report {
     pub(super) fn write(out: &Path, name: &str, text: &str) -> anyhow::Result<()> {
         let path = out.join(name);
         let failed = || format!("cannot write {}", path.display());
-        let mut file = tempfile::NamedTempFile::new_in(out).with_context(failed)?;
+        let mut file = AtomicWriteFile::open(&path).with_context(failed)?;
         file.write_all(text.as_bytes()).with_context(failed)?;
-        file.as_file().sync_all().with_context(failed)?;
-        file.persist(&path).with_context(failed)?;
-        Ok(())
+        file.commit().with_context(failed)
     }
 }

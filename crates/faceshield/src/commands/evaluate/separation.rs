@@ -23,8 +23,10 @@ const JUDGED: usize = 2000;
 /// Numbers that a face's perception is for a probe, at most: maps are averaged until it fits.
 const MOST: i64 = 16_384;
 
-/// Stream of the seed for the noise of perception.
-const NOISE: u64 = 0x0073_6570;
+/// Streams of the seed for the noise of perception. Photos to train on and photos to judge have
+/// noise of their own: a probe that has learnt noise must not meet it again.
+const JUDGED_NOISE: u64 = 0x0073_6570;
+const TRAINED_NOISE: u64 = 0x0074_7261;
 
 /// What is measured of the separation.
 #[derive(Debug, Serialize)]
@@ -41,12 +43,19 @@ pub(super) struct Separation {
     pub(super) probes: Vec<Probe>,
 }
 
-/// A mean after training, with fresh separation layers, and the one over the other.
+/// A mean after training, and before it: with fresh separation layers, as stage I begins.
 #[derive(Debug, Serialize)]
 pub(super) struct Change {
     pub(super) trained: Measured,
     pub(super) start: Measured,
+    /// The one over the other.
     pub(super) ratio: Measured,
+    /// Before training, by fresh masks alone, where discriminants are split off as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) masks_alone: Option<Measured>,
+    /// Trained over that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ratio_to_masks_alone: Option<Measured>,
 }
 
 /// One layer's means over photos.
@@ -100,13 +109,21 @@ pub(super) fn measure(
         sample.some(COMPARED).into_iter().map(|k| &sample.photos[k]).collect();
     let people: Vec<usize> = photos.iter().map(|photo| photo.person).collect();
     let trained = look.layers(model.protector.extractor(), &photos)?;
-    let start = look.layers(&fresh(model, seed)?, &photos)?;
+    let stats = model.protector.extractor().separation().stats();
+    let start = look.layers(&fresh(model, usize::MAX, seed)?, &photos)?;
+    let masks = match stats.discriminants() {
+        0 => None,
+        _ => Some(look.layers(&fresh(model, 0, seed)?, &photos)?),
+    };
     let mean = |values: &[f64]| intervals.mean(values, &people);
+    let changed = |of: &dyn Fn(&Compared) -> Vec<f64>| {
+        change(&of(&trained), &of(&start), masks.as_ref().map(of).as_deref(), &people, intervals)
+    };
     let (Some(hsic), Some(alignment), Some(angle_degrees), Some(retention)) = (
-        change(&trained.over(|l| &l.hsic), &start.over(|l| &l.hsic), &people, intervals)?,
-        change(&trained.over(|l| &l.alignment), &start.over(|l| &l.alignment), &people, intervals)?,
-        change(&trained.over(|l| &l.angle), &start.over(|l| &l.angle), &people, intervals)?,
-        change(&trained.retention, &start.retention, &people, intervals)?,
+        changed(&|all| all.over(|layer| &layer.hsic))?,
+        changed(&|all| all.over(|layer| &layer.alignment))?,
+        changed(&|all| all.over(|layer| &layer.angle))?,
+        changed(&|all| all.retention.clone())?,
     ) else {
         return Ok(None);
     };
@@ -137,15 +154,16 @@ pub(super) fn measure(
     Ok(Some(Separation { photos, layers, hsic, alignment, angle_degrees, retention, probes }))
 }
 
-/// The same model with separation layers as they are before training.
-fn fresh(model: &Model, seed: u64) -> anyhow::Result<Extractor> {
+/// The same model with separation layers as they are before training, and at most so many
+/// discriminants.
+fn fresh(model: &Model, discriminants: usize, seed: u64) -> anyhow::Result<Extractor> {
     let extractor = model.protector.extractor();
     let device = extractor.device();
     let mut encoder = FrozenEncoder::random(&model.config, 0, device);
     encoder.fill(&extractor.encoder().state(), "the model's encoder")?;
-    let stats = extractor.separation().stats();
+    let stats = extractor.separation().stats().to_device(device).with_discriminants(discriminants);
     let alpha = FseConfig::of(model.config.fidelity).initial_alpha;
-    Ok(Extractor::new(&model.config, encoder, stats, alpha, seed, device))
+    Ok(Extractor::new(&model.config, encoder, &stats, alpha, seed, device))
 }
 
 /// How photos are taken apart.
@@ -188,6 +206,7 @@ impl Look<'_> {
         &self,
         extractor: &Extractor,
         photos: &[&Photo],
+        noise: u64,
         mut take: impl FnMut(&Inspection) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut number = 0;
@@ -195,7 +214,7 @@ impl Look<'_> {
             let side = self.model.side;
             let images: Vec<RgbImage> =
                 photos.par_iter().map(|photo| photo.original(side)).collect::<Result<_, _>>()?;
-            let seeds = (0..photos.len()).map(|k| train::mix(self.seed ^ NOISE, number + k as u64));
+            let seeds = (0..photos.len()).map(|k| train::mix(self.seed ^ noise, number + k as u64));
             let faces = self.model.tensor(&images.iter().collect::<Vec<_>>())?;
             take(&Inspection::new(extractor, &faces, seeds.collect())?)?;
             number += photos.len() as u64;
@@ -205,7 +224,7 @@ impl Look<'_> {
 
     fn layers(&self, extractor: &Extractor, photos: &[&Photo]) -> anyhow::Result<Compared> {
         let mut all = Compared { layers: Vec::new(), retention: Vec::new() };
-        self.each(extractor, photos, |inspection| {
+        self.each(extractor, photos, JUDGED_NOISE, |inspection| {
             for (place, layer) in inspection.layers(extractor).iter().enumerate() {
                 if all.layers.len() == place {
                     all.layers.push(OneLayer { layer: layer.layer, ..OneLayer::default() });
@@ -219,10 +238,10 @@ impl Look<'_> {
     }
 
     /// The descriptions of `photos`, in the order of their names.
-    fn descriptions(&self, photos: &[&Photo]) -> anyhow::Result<[Table; 4]> {
+    fn descriptions(&self, photos: &[&Photo], noise: u64) -> anyhow::Result<[Table; 4]> {
         let extractor = self.model.protector.extractor();
         let mut tables: [Table; 4] = Default::default();
-        self.each(extractor, photos, |inspection| {
+        self.each(extractor, photos, noise, |inspection| {
             let parts = |maps: &[Tensor]| flattened(&maps[1..SEPARATION_LAYERS]);
             let [of_e, of_z, of_p, raw] = &mut tables;
             of_e.extend(rows(&inspection.embedding)?.concat());
@@ -243,9 +262,9 @@ impl Look<'_> {
         let tested: Vec<&Photo> =
             sample.some(JUDGED).into_iter().map(|k| &sample.photos[k]).collect();
         let people: Vec<usize> = tested.iter().map(|photo| photo.person).collect();
-        let test = self.descriptions(&tested)?;
+        let test = self.descriptions(&tested, JUDGED_NOISE)?;
         let learnt = spread(&training.photos, TRAINED);
-        let train = self.descriptions(&learnt)?;
+        let train = self.descriptions(&learnt, TRAINED_NOISE)?;
         let judged: Vec<usize> =
             (0..tested.len()).filter(|&k| people[k] >= training.first).collect();
         let values = |photos: &mut dyn Iterator<Item = &Photo>| -> Vec<f64> {
@@ -327,11 +346,11 @@ fn spread(photos: &[Photo], most: usize) -> Vec<&Photo> {
     (0..count).map(|k| &photos[k * photos.len() / count]).collect()
 }
 
-/// Means of both and of the one over the mean of the other; none of one person alone, or where
-/// there was nothing before.
+/// Means, and of the first over the others; none of one person alone.
 fn change(
     trained: &[f64],
     start: &[f64],
+    masks: Option<&[f64]>,
     people: &[usize],
     intervals: &Intervals,
 ) -> Result<Option<Change>, metrics::Error> {
@@ -340,20 +359,41 @@ fn change(
     else {
         return Ok(None);
     };
+    let (masks_alone, ratio_to_masks_alone) = match masks {
+        Some(masks) => {
+            (intervals.mean(masks, people)?, Some(ratio(trained, masks, people, intervals)?))
+        }
+        None => (None, None),
+    };
+    Ok(Some(Change {
+        trained: after,
+        start: before,
+        ratio: ratio(trained, start, people, intervals)?,
+        masks_alone,
+        ratio_to_masks_alone,
+    }))
+}
+
+/// The ratio of two means over the same photos.
+fn ratio(
+    above: &[f64],
+    below: &[f64],
+    people: &[usize],
+    intervals: &Intervals,
+) -> Result<Measured, metrics::Error> {
     let count = people.iter().max().map_or(0, |most| most + 1);
     let sum = |values: &[f64]| {
         let mut sums = vec![0.0; count];
         values.iter().zip(people).for_each(|(value, &person)| sums[person] += value);
         sums
     };
-    let (sums, sums_before) = (sum(trained), sum(start));
+    let (sums, sums_below) = (sum(above), sum(below));
     let weighed = |sums: &[f64], times: &[u32]| -> f64 {
         sums.iter().zip(times).map(|(sum, &times)| sum * f64::from(times)).sum()
     };
-    let ratio = |times: &[u32]| Some([weighed(&sums, times) / weighed(&sums_before, times)]);
+    let ratio = |times: &[u32]| Some([weighed(&sums, times) / weighed(&sums_below, times)]);
     let [interval] = intervals.0.intervals(count, ratio)?;
-    let ratio = Measured { interval, n: trained.len() };
-    Ok(Some(Change { trained: after, start: before, ratio }))
+    Ok(Measured { interval, n: above.len() })
 }
 
 #[cfg(test)]
@@ -377,8 +417,8 @@ mod tests {
         let intervals = Intervals(metrics::Bootstrap::default());
         let people = [0, 0, 1, 1];
         let change =
-            change(&[1.0, 1.0, 2.0, 2.0], &[2.0, 2.0, 4.0, 4.0], &people, &intervals).unwrap();
-        let change = change.unwrap();
+            change(&[1.0, 1.0, 2.0, 2.0], &[2.0, 2.0, 4.0, 4.0], None, &people, &intervals);
+        let change = change.unwrap().unwrap();
         assert_eq!((change.trained.value(), change.ratio.value()), (1.5, 0.5));
         assert_eq!((change.ratio.interval.low, change.ratio.interval.high), (0.5, 0.5));
     }

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::attacker::Attacker;
 use super::attributes;
+use super::control::CONTROLS;
 use super::finding::{Finder, Looked, Points};
 use super::privacy::Seen;
-use super::protection::{Batch, Card, Protection};
+use super::protection::{Batch, Card, Kind, Protection};
 use super::reader::Reader;
 use super::sample::{Photo, Sample};
 use super::utility::{Compared, compare};
@@ -59,6 +60,8 @@ pub(super) struct Outcome {
     /// Cosines of what the first attacker sees with the identity that was to be painted.
     pub(super) conditioned: Vec<f64>,
     pub(super) pictures: Vec<(String, RgbImage)>,
+    /// What is seen of the originals without looking at faces.
+    pub(super) controls: [Seen; CONTROLS.len()],
 }
 
 impl Work<'_> {
@@ -79,6 +82,7 @@ impl Work<'_> {
             read_people: Vec::new(),
             conditioned: Vec::new(),
             pictures: Vec::new(),
+            controls: Default::default(),
         };
         let mut outcomes: Vec<Outcome> = self.protections.iter().map(new).collect();
         let bar = bar("photos");
@@ -147,9 +151,17 @@ impl Work<'_> {
         outcome: &mut Outcome,
     ) -> anyhow::Result<()> {
         let after = match outcome.card.kind {
-            super::protection::Kind::Original => before.to_vec(),
+            Kind::Original => before.to_vec(),
             _ => self.find(numbers, painted)?,
         };
+        if outcome.card.kind == Kind::Original {
+            let pictures: Vec<&RgbImage> = painted.iter().collect();
+            for (control, seen) in CONTROLS.iter().zip(&mut outcome.controls) {
+                for ((row, &number), k) in control.embed(&pictures)?.iter().zip(numbers).zip(0..) {
+                    seen.add(row, number, batch.photos[k].person);
+                }
+            }
+        }
         for (k, number) in numbers.iter().enumerate() {
             let photo = batch.photos[k];
             if self.finder.is_some() && self.searched.contains(number) {
