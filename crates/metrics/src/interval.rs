@@ -47,11 +47,15 @@ pub fn wilson(k: usize, n: usize, confidence: f64) -> Result<Interval, Error> {
         let value = confidence.to_string();
         return Err(Error::Range { what: "confidence", value, range: "between 0 and 1" });
     }
+    let (none, all) = (k == 0, k == n);
     let (n, share) = (n as f64, k as f64 / n as f64);
     let z = normal_quantile(0.5 + confidence / 2.0);
     let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    Interval::new(share, (middle - half).max(0.0), (middle + half).min(1.0))
+    // Exactly, and not but for rounding.
+    let low = if none { 0.0 } else { (middle - half).max(0.0) };
+    let high = if all { 1.0 } else { (middle + half).min(1.0) };
+    Interval::new(share, low, high)
 }
 
 /// The normal distribution's Φ.
