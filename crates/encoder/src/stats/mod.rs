@@ -101,7 +101,8 @@ impl Stats {
     pub fn with_discriminants(mut self, most: usize) -> Self {
         for layer in &mut self.layers {
             let kept = layer.discriminants.take().filter(|_| most > 0);
-            layer.discriminants = kept.map(|found| found.first(most as i64));
+            layer.discriminants =
+                kept.map(|found| found.first(i64::try_from(most).unwrap_or(i64::MAX)));
         }
         self
     }
