@@ -290,7 +290,8 @@ fn bfloat16_follows_float32() {
     let close = |a: &[(&'static str, f64)], b: &[(&'static str, f64)], share: f64| {
         for ((name, a), (_, b)) in a.iter().zip(b) {
             let share = if ["generator", "se"].contains(name) { 5.0 * share } else { share };
-            assert!((a - b).abs() <= share * (a.abs() + 0.1), "{name}: {a} and {b}");
+            // Cosines near 0: by a hundredth of their range.
+            assert!((a - b).abs() <= share * (a.abs() + 0.2), "{name}: {a} and {b}");
         }
     };
     let (full, half) = (one(Precision::Float32), one(Precision::BFloat16));
