@@ -29,13 +29,13 @@ pub struct Inspection {
 pub struct LayerIndependence {
     /// Which feature, 1…9.
     pub layer: usize,
-    /// Unbiased HSIC · ln C, [B].
+    /// Unbiased HSIC · ln C, `[B]`.
     pub hsic: Tensor,
-    /// Mean over channels of |cos|, [B].
+    /// Mean over channels of |cos|, `[B]`.
     pub alignment: Tensor,
-    /// The folded angle of the mean cosine in radians, 0 to π/2, [B].
+    /// The folded angle of the mean cosine in radians, 0 to π/2, `[B]`.
     pub angle: Tensor,
-    /// Mean of λ, [B].
+    /// Mean of λ, `[B]`.
     pub lambda: Tensor,
 }
 
@@ -66,7 +66,7 @@ impl Inspection {
         Ok(Inspection { embedding, identity, features, perceptual, identity_parts, lambdas })
     }
 
-    /// cos(z_id, E) of each face, [B].
+    /// cos(z_id, E) of each face, `[B]`.
     pub fn retention(&self) -> Tensor {
         Tensor::cosine_similarity(&self.identity, &self.embedding, 1, 1e-8)
     }
