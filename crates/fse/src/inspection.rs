@@ -4,9 +4,7 @@
 use encoder::{Fidelity, SEPARATION_LAYERS};
 use tch::{Kind, Tensor};
 
-use crate::{
-    Error, Estimator, Extractor, Noise, PerceptualNoise, alignment_loss, angle_loss, hsic_loss,
-};
+use crate::{Error, Estimator, Extractor, Noise, alignment_loss, angle_loss, hsic_loss};
 
 /// Faces taken apart.
 #[derive(Debug)]
@@ -56,10 +54,7 @@ impl Inspection {
         let features = extractor.features(&faces);
         let lambdas = separation.lambdas(&features);
         let identity_parts = separation.identity_parts(&features, &lambdas, &noise)?;
-        let kind = match separation.fidelity() {
-            Fidelity::Corrected => PerceptualNoise::DataSet,
-            Fidelity::Published => PerceptualNoise::BatchMean(&features),
-        };
+        let kind = separation.perceptual_noise(&features);
         let perceptual = separation.perceptual_parts(&features, &lambdas, &noise, &kind)?;
         let embedding = extractor.identity(&features);
         let identity = extractor.separated(&identity_parts);

@@ -5,8 +5,7 @@ use train::Term;
 
 use crate::extractor::halves;
 use crate::{
-    Error, Estimator, Extractor, FseWeights, Noise, PerceptualNoise, alignment_loss, angle_loss,
-    hsic_loss,
+    Error, Estimator, Extractor, FseWeights, Noise, alignment_loss, angle_loss, hsic_loss,
 };
 
 /// The layers of the encoder's first group, with the largest maps.
@@ -36,10 +35,7 @@ impl Separated {
         let lambdas = separation.lambdas(features);
         let identity_parts = separation.identity_parts(features, &lambdas, noise)?;
         let (sources, _) = halves(features);
-        let kind = match separation.fidelity() {
-            Fidelity::Corrected => PerceptualNoise::DataSet,
-            Fidelity::Published => PerceptualNoise::BatchMean(&sources),
-        };
+        let kind = separation.perceptual_noise(&sources);
         let perceptual = separation.perceptual_parts(features, &lambdas, noise, &kind)?;
         let identity = extractor.separated(&identity_parts);
         Ok(Separated { identity, lambdas, identity_parts, perceptual })

@@ -66,8 +66,8 @@ impl Aad {
         let biases: Vec<&Tensor> = [&scale.bs, &shift.bs].into_iter().flatten().collect();
         let both =
             attribute.conv2d(&weight, Some(Tensor::cat(&biases, 0)), [1, 1], [0, 0], [1, 1], 1);
-        let mut halves = both.chunk(2, 1).into_iter();
-        std::array::from_fn(|_| halves.next().unwrap_or_default())
+        let width = scale.ws.size()[0];
+        [both.narrow(1, 0, width), both.narrow(1, width, width)]
     }
 
     /// The convolution of [h ‖ λ] to one channel, as matrix products of its two halves.

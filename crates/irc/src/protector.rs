@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use c10d::torch::range;
-use encoder::{Fidelity, ModelConfig, normalize};
-use fse::{Extractor, Noise, PerceptualNoise};
+use encoder::{ModelConfig, normalize};
+use fse::{Extractor, Noise};
 use tch::{Device, Tensor};
 use weights::Tensors;
 
@@ -16,7 +16,6 @@ use crate::{Error, Mode, Reconstructor};
 pub struct Protector {
     extractor: Extractor,
     reconstructor: Reconstructor,
-    fidelity: Fidelity,
 }
 
 /// What the model sees in a batch of faces.
@@ -51,7 +50,7 @@ impl Protector {
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
         weights::load_strict(&reconstructor.state(), &painting, &what.display().to_string())?;
-        Ok(Protector { extractor, reconstructor, fidelity: config.fidelity })
+        Ok(Protector { extractor, reconstructor })
     }
 
     /// What sees: encoder, statistics and separation layers.
@@ -60,8 +59,8 @@ impl Protector {
     }
 
     fn sight(&self) -> Sight<'_> {
-        let Protector { extractor, reconstructor, fidelity } = self;
-        Sight { extractor, reconstructor, fidelity: *fidelity }
+        let Protector { extractor, reconstructor } = self;
+        Sight { extractor, reconstructor }
     }
 
     /// Sees a batch of aligned faces.
@@ -97,7 +96,6 @@ impl Protector {
 pub(crate) struct Sight<'a> {
     pub(crate) extractor: &'a Extractor,
     pub(crate) reconstructor: &'a Reconstructor,
-    pub(crate) fidelity: Fidelity,
 }
 
 impl Sight<'_> {
@@ -115,10 +113,7 @@ impl Sight<'_> {
         let lambdas = separation.lambdas(&features);
         let z = separation.identity_parts(&features, &lambdas, &noise)?;
         let identity = normalize(&self.extractor.separated(&z));
-        let kind = match self.fidelity {
-            Fidelity::Corrected => PerceptualNoise::DataSet,
-            Fidelity::Published => PerceptualNoise::BatchMean(&features),
-        };
+        let kind = separation.perceptual_noise(&features);
         let parts = separation.perceptual_parts(&features, &lambdas, &noise, &kind)?;
         let embedding = self.extractor.identity(&features);
         Ok(View { identity, embedding, image, parts, lambdas })

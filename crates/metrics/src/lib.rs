@@ -42,7 +42,7 @@ pub use picture::{Change, Picture, colour_change, psnr};
 pub use probe::{Attributes, Identities, attribute_probe, identity_probe, r_squared};
 pub use ridge::{PENALTIES, Ridge};
 pub use roc::Roc;
-pub use rows::Rows;
+pub use rows::{Rows, places};
 pub use ssim::ssim;
 pub use verification::{Genuine, Pair, Pairs};
 pub use weighted::{Rates, Sweep};

@@ -53,7 +53,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Distinct labels in rising order, and each row's place among them.
-pub(crate) fn places(labels: &[usize]) -> (Vec<usize>, Vec<u32>) {
+pub fn places(labels: &[usize]) -> (Vec<usize>, Vec<u32>) {
     let mut distinct = labels.to_vec();
     distinct.sort_unstable();
     distinct.dedup();

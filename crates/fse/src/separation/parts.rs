@@ -1,5 +1,6 @@
 //! What is identity in the features, and what perception: Z, P and what goes with them.
 
+use encoder::Fidelity;
 use tch::Tensor;
 
 use super::{MIN_STD, Separation};
@@ -26,6 +27,15 @@ impl Separation {
             None => feature.shallow_clone(),
         };
         (component, rest)
+    }
+
+    /// What takes the place of what is left out of P, as the fidelity has it; `sources` are the
+    /// features that the published one takes means of.
+    pub fn perceptual_noise<'a>(&self, sources: &'a [Tensor]) -> PerceptualNoise<'a> {
+        match self.fidelity {
+            Fidelity::Corrected => PerceptualNoise::DataSet,
+            Fidelity::Published => PerceptualNoise::BatchMean(sources),
+        }
     }
 
     /// Identity parts Z_i = active_i (id_i + λ_i f'_i + (1 − λ_i) ε): the identity component

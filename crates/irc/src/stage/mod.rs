@@ -225,8 +225,8 @@ impl Stage for IrcStage {
     }
 
     fn validate(&mut self, world: &World) -> Result<Vec<(&'static str, f64)>, BoxError> {
-        let IrcStage { extractor, reconstructor, fidelity, .. } = self;
-        let sight = Sight { extractor, reconstructor, fidelity: *fidelity };
+        let IrcStage { extractor, reconstructor, .. } = self;
+        let sight = Sight { extractor, reconstructor };
         match &self.validation {
             Some(validation) => validation.measure(&sight, world),
             None => Ok(Vec::new()),

@@ -3,7 +3,7 @@
 use c10d::torch::range;
 use encoder::Fidelity;
 use faces::PairBatch;
-use fse::{Noise, PerceptualNoise, halves};
+use fse::{Noise, halves};
 use tch::Tensor;
 
 use super::IrcStage;
@@ -50,10 +50,7 @@ impl IrcStage {
         let (f_s, f_t) = halves(&features);
         let (_, lambdas) = halves(&all_lambdas);
         let (_, noise) = noise.halves();
-        let kind = match self.fidelity {
-            Fidelity::Corrected => PerceptualNoise::DataSet,
-            Fidelity::Published => PerceptualNoise::BatchMean(&f_s),
-        };
+        let kind = separation.perceptual_noise(&f_s);
         let parts = separation.perceptual_parts(&f_t, &lambdas, &noise, &kind)?;
         let mut perceived = match self.fidelity {
             Fidelity::Corrected => separation.perceived(&f_t, &lambdas),

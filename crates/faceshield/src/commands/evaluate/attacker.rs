@@ -23,16 +23,6 @@ pub(super) trait Attacker {
     fn embed(&self, pictures: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>>;
 }
 
-impl<A: Attacker + ?Sized> Attacker for &A {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn embed(&self, pictures: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
-        (**self).embed(pictures)
-    }
-}
-
 /// An IR-SE recogniser.
 pub(super) struct Recogniser<'a> {
     name: String,

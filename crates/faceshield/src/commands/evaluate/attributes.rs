@@ -65,13 +65,10 @@ pub(super) fn judge(
     people: &[usize],
     intervals: &Intervals,
 ) -> Result<Option<AttributesRead>, metrics::Error> {
-    let mut labels = people.to_vec();
-    labels.sort_unstable();
-    labels.dedup();
-    let places: Vec<usize> =
-        people.iter().map(|person| labels.partition_point(|other| other < person)).collect();
+    let (labels, places) = metrics::places(people);
     let statistic = |times: &[u32]| {
-        let r2 = metrics::r_squared(read, truth, COUNT, |row| f64::from(times[places[row]]));
+        let r2 =
+            metrics::r_squared(read, truth, COUNT, |row| f64::from(times[places[row] as usize]));
         let mut all = [0.0; COUNT + 3];
         for (place, r2) in all.iter_mut().zip(&r2) {
             *place = (*r2)?;

@@ -78,10 +78,7 @@ impl Intervals {
 }
 
 fn distinct(people: &[usize]) -> usize {
-    let mut people = people.to_vec();
-    people.sort_unstable();
-    people.dedup();
-    people.len()
+    metrics::places(people).0.len()
 }
 
 #[cfg(test)]

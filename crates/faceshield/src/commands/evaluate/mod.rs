@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     let attackers: Vec<Box<dyn Attacker + '_>> =
-        recognisers.iter().map(|one| Box::new(one) as Box<dyn Attacker + '_>).collect();
+        recognisers.into_iter().map(|one| Box::new(one) as Box<dyn Attacker + '_>).collect();
     let work = Work {
         side,
         batch: args.batch as usize,
