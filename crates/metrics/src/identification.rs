@@ -141,8 +141,8 @@ impl Identification {
 /// with the photos of its person that `against` names lies below `threshold`, else 0; and the
 /// probes' people. Its mean ([`crate::Bootstrap::mean`]) is the protection success rate.
 ///
-/// The threshold belongs to the recogniser and to originals: [`crate::Roc::threshold_at_far`] at
-/// 10⁻³ of the pairs among originals ([`crate::Pairs::within`]). Against one mean per person
+/// The threshold belongs to the recogniser and to originals: [`crate::threshold_at_far`] at 10⁻³ of
+/// the pairs among originals ([`crate::Pairs::within`]). Against one mean per person
 /// ([`Embeddings::means`], [`Genuine::OtherPhotos`]) the threshold must come from originals
 /// against means too, for cosines with means are higher.
 ///

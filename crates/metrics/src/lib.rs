@@ -41,7 +41,7 @@ pub use landmarks::{EYES, Unit, landmark_error};
 pub use picture::{Change, Picture, colour_change, psnr};
 pub use probe::{Attributes, Identities, attribute_probe, identity_probe, r_squared};
 pub use ridge::{PENALTIES, Ridge};
-pub use roc::Roc;
+pub use roc::{Roc, threshold_at_far};
 pub use rows::{Rows, places};
 pub use ssim::ssim;
 pub use verification::{Genuine, Pair, Pairs};

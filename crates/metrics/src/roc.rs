@@ -103,13 +103,21 @@ impl Roc {
         let last = self.points.iter().take_while(allowed).last();
         last.map_or(0.0, |&(_, tp, fp)| self.rates(tp, fp).1)
     }
+}
 
-    /// The lowest threshold (accept at and above it) that accepts a share `far` of the impostor
-    /// pairs at most; infinite where even the highest score accepts too many.
-    pub fn threshold_at_far(&self, far: f64) -> f32 {
-        let allowed = |&&(_, tp, fp): &&(f32, usize, usize)| self.rates(tp, fp).0 <= far;
-        self.points.iter().take_while(allowed).last().map_or(f32::INFINITY, |point| point.0)
-    }
+/// The lowest threshold (accept at and above it) that accepts a share `far` of the impostor pairs
+/// at most: just above the first that must be refused, whatever genuine pairs score; infinite for
+/// no pairs.
+///
+/// ```
+/// let threshold = metrics::threshold_at_far(&[0.5, 0.1, 0.3, 0.2], 0.25);
+/// assert!(threshold > 0.3 && threshold < 0.3001);
+/// ```
+pub fn threshold_at_far(impostor: &[f32], far: f64) -> f32 {
+    let mut falling = impostor.to_vec();
+    falling.sort_unstable_by(|a, b| b.total_cmp(a));
+    let accepted = (far * falling.len() as f64) as usize;
+    falling.get(accepted).map_or(f32::INFINITY, |score| score.next_up())
 }
 
 #[cfg(test)]
@@ -126,7 +134,6 @@ mod tests {
         assert_eq!(roc.tar_at_far(0.25), 0.5);
         assert_eq!(roc.tar_at_far(0.5), 0.75);
         assert_eq!(roc.tar_at_far(1.0), 1.0);
-        assert_eq!((roc.threshold_at_far(0.0), roc.threshold_at_far(0.5)), (0.8, 0.4));
         // Between (¼, ½) and (½, ¾): FAR = 1 − TAR at (3/8, 5/8).
         assert_eq!(roc.eer(), 0.375);
 
@@ -136,7 +143,6 @@ mod tests {
         assert_eq!((inverted.auc(), inverted.eer(), inverted.tar_at_far(1e-3)), (0.0, 1.0, 0.0));
         let blind = Roc::new(&[0.0, -0.0, 0.0], &[0.0; 5]).unwrap();
         assert_eq!((blind.auc(), blind.eer(), blind.tar_at_far(0.5)), (0.5, 0.5, 0.0));
-        assert_eq!(blind.threshold_at_far(0.5), f32::INFINITY);
         assert_eq!(blind.curve(), [(0.0, 0.0), (1.0, 1.0)]);
         // The best score belongs to an impostor: one in 5 is too many.
         let topped = Roc::new(&[0.5; 4], &[0.9, 0.1, 0.1, 0.1, 0.1]).unwrap();
@@ -183,6 +189,10 @@ mod tests {
                 .map(|t| accepts(&genuine, t))
                 .fold(0.0, f64::max);
             prop_assert_eq!(roc.tar_at_far(far), best);
+
+            let threshold = threshold_at_far(&impostor, far);
+            prop_assert!(accepts(&impostor, threshold) <= far);
+            prop_assert!(accepts(&impostor, threshold.next_down()) > far);
 
             // No threshold does better at both errors, and one does not do worse at either.
             let eer = roc.eer();

@@ -47,7 +47,7 @@ impl Attacker for Colours {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::commands::evaluate::work::cosine;
+    use crate::commands::protect::model::cosine;
     use image::Rgb;
 
     #[test]

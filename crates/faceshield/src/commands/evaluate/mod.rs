@@ -15,6 +15,7 @@ mod report;
 mod sample;
 mod separation;
 mod setup;
+mod tell;
 mod utility;
 mod work;
 
@@ -149,45 +150,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     page::write(&report, &outcomes, &args.out.join(PAGE))?;
     match args.json {
         true => output::json(&report),
-        false => tell(args, &report),
+        false => tell::tell(&args.out, &report),
     }
-}
-
-/// The numbers that decide, a line for each protection and attacker.
-fn tell(args: &Args, report: &Report) -> anyhow::Result<()> {
-    for protection in &report.protections {
-        let utility = &protection.utility;
-        let name = &protection.card.name;
-        let number = |one: Option<measure::Measured>| {
-            one.map_or("–".to_owned(), |one| format!("{:.3}", one.value()))
-        };
-        let (psnr, ssim) = (utility.psnr.map(|one| one.value()), number(utility.ssim));
-        let psnr = psnr.map_or("–".to_owned(), |psnr| format!("{psnr:.1} dB"));
-        output::line(format_args!("{name}: PSNR {psnr}, SSIM {ssim}"))?;
-        for one in &protection.privacy {
-            let against = match one.against {
-                metrics::Genuine::OwnPhoto => "own original",
-                _ => "other photos",
-            };
-            output::line(format_args!(
-                "  {} against {against}: AUC {:.3}, rank 1 {}, success {}",
-                one.attacker,
-                one.auc.value(),
-                number(one.rank1),
-                number(one.success)
-            ))?;
-        }
-    }
-    let left_out = report.data.left_out.len();
-    if left_out > 0 {
-        output::line(format_args!("{left_out} photos left out: see the report"))?;
-    }
-    for note in &report.notes {
-        output::line(format_args!("note: {note}"))?;
-    }
-    for claim in &report.claims {
-        output::line(claim)?;
-    }
-    let out = args.out.display();
-    Ok(output::line(format_args!("report: {out}/{REPORT} and {out}/{PAGE}"))?)
 }

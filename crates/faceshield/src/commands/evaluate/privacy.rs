@@ -87,12 +87,8 @@ impl Gallery {
     /// Embeddings without a direction; photos of one person only.
     pub(super) fn new(seen: Seen) -> Result<Gallery, metrics::Error> {
         let all = seen.embeddings()?;
-        // Only pairs of different people decide: just above the first that must be told apart.
         let pairs = Pairs::between(&all, &all, Genuine::OwnPhoto, THRESHOLD_PAIRS)?;
-        let mut impostor = pairs.scores(false);
-        impostor.sort_unstable_by(|a, b| b.total_cmp(a));
-        let accepted = (FAR * impostor.len() as f64) as usize;
-        let threshold = impostor.get(accepted).map_or(f32::INFINITY, |score| score.next_up());
+        let threshold = metrics::threshold_at_far(&pairs.scores(false), FAR);
         Ok(Gallery { seen, all, threshold })
     }
 

@@ -16,6 +16,7 @@ use super::reader::Reader;
 use super::sample::{Photo, Sample};
 use super::utility::{Compared, compare};
 use crate::commands::data::bar;
+use crate::commands::protect::model::cosine;
 
 /// Which photos a protection is tried on, and how much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,12 +204,4 @@ impl Work<'_> {
         };
         numbers.iter().zip(pictures).map(one).collect()
     }
-}
-
-/// Cosine of two rows.
-pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)
 }

@@ -89,3 +89,11 @@ pub(crate) fn rows(vectors: &Tensor) -> anyhow::Result<Vec<Vec<f32>>> {
     let vectors = vectors.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?;
     (0..vectors.size()[0]).map(|row| Ok(Vec::try_from(vectors.get(row))?)).collect()
 }
+
+/// Cosine of two rows.
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)
+}

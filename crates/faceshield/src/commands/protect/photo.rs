@@ -9,6 +9,7 @@ use dpp::{Origin, Randomness};
 use faces::RgbImage;
 use faces::similarity::{Similarity, warp};
 
+use super::model::cosine;
 use super::repaint::Repainter;
 use super::report::{FaceReport, Seconds};
 
@@ -154,8 +155,4 @@ fn report(face: &Face) -> FaceReport {
         epsilon_in_all: None,
         cosine: None,
     }
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
