@@ -161,7 +161,7 @@ mod tests {
         let batch = PairBatch { source: empty(), target: empty(), items, names };
         let (z, e) = ((random(1), random(2)), (random(3), random(4)));
         let seen = Identities { z: &z, e: &e };
-        let config = IrcConfig::default();
+        let config = IrcConfig { perturbed_share: 0.5, ramp: 0.15, ..IrcConfig::default() };
         let at = |step| {
             let info = StepInfo {
                 epoch: 0,

@@ -21,7 +21,8 @@ pub struct IrcConfig {
     /// `push`) rises from nothing to its weight.
     pub ramp: f64,
     /// Whether recognisers see the painted face shifted, noised, blurred and recoloured, so that
-    /// it deceives more than the ones it was trained with.
+    /// it deceives more than the ones it was trained with; and the image discriminator both faces
+    /// ([Zhao et al. 2020](https://arxiv.org/abs/2006.10738)), so that no grain gives them away.
     pub views: bool,
     /// Learning rate of the discriminators, as a multiple of the generator's: one that is right
     /// at once has nothing to teach.
@@ -56,11 +57,11 @@ impl IrcConfig {
         let corrected = fidelity == Fidelity::Corrected;
         let share = |share: f64| if corrected { share } else { 0.0 };
         IrcConfig {
-            perturbed_share: share(0.5),
+            perturbed_share: share(0.05),
             perturbation: Perturbation::default(),
             epsilon: 1.0,
             warmup: share(0.12),
-            ramp: share(0.15),
+            ramp: share(0.08),
             views: corrected,
             discriminator_rate: if corrected { 0.5 } else { 1.0 },
             batch_norm: BatchStatistics::default(),
@@ -98,11 +99,14 @@ pub struct IrcWeights {
     /// as well). Recognisers beside the encoder count half of it together, and only where the
     /// identity is somebody's.
     pub pos: f64,
-    /// Keep away from the target's own identity: cos⁺, of own pairs nothing. Recognisers beside
-    /// the encoder count as much as it does, together. Linear: a square lets go before it is safe.
+    /// Keep away from the target's own identity: by how much E(Y) is nearer to it than the source,
+    /// another person, is; of own pairs nothing. Recognisers beside the encoder count as much as
+    /// it does, together. Linear: a square lets go before it is safe.
     pub push: f64,
     /// Keep every pixel: |Y − X|, of own pairs only.
     pub rec: f64,
+    /// Stay near every pixel: |Y − X|⁴. Many small changes cost little, a patch costs much.
+    pub near: f64,
     /// Keep the colours of an 8 × 8 grid: mean square.
     pub low: f64,
     /// Keep the brightness of an 8 × 8 grid: mean square.
@@ -120,17 +124,19 @@ impl IrcWeights {
             pos: 0.0,
             push: 0.0,
             rec: 0.0,
+            near: 0.0,
             low: 0.0,
             light: 0.0,
         };
         match fidelity {
             Fidelity::Corrected => IrcWeights {
-                adv: 0.5,
-                pos: 2.5,
-                push: 6.0,
-                rec: 25.0,
-                low: 3.0,
-                light: 8.0,
+                adv: 4.0,
+                pos: 6.0,
+                push: 8.0,
+                rec: 18.0,
+                near: 4.0,
+                low: 4.0,
+                light: 15.0,
                 ..none
             },
             Fidelity::Published => {
@@ -139,9 +145,9 @@ impl IrcWeights {
         }
     }
 
-    fn all(&self) -> [f64; 9] {
+    fn all(&self) -> [f64; 10] {
         let w = self;
-        [w.adv, w.iid, w.per, w.neg, w.pos, w.push, w.rec, w.low, w.light]
+        [w.adv, w.iid, w.per, w.neg, w.pos, w.push, w.rec, w.near, w.low, w.light]
     }
 }
 

@@ -4,89 +4,8 @@ use encoder::ModelConfig;
 use tch::{Tensor, nn};
 
 use crate::Error;
+use crate::aad::Aad;
 use crate::layers::{Geometry, SAME, conv, deconv, double};
-
-/// Adaptive attentional denormalisation: the normalised map, restyled by the
-/// attributes where the mask is 0 and by the identity where it is 1.
-#[derive(Debug)]
-struct Aad {
-    attribute_scale: nn::Conv2D,
-    attribute_shift: nn::Conv2D,
-    mask: nn::Conv2D,
-    identity_scale: nn::Linear,
-    identity_shift: nn::Linear,
-}
-
-const POINT: Geometry = Geometry { kernel: 1, stride: 1, padding: 0, bias: true };
-
-impl Aad {
-    fn new(p: nn::Path, c: i64, c_attr: i64, c_lambda: i64, identity: i64) -> Self {
-        let linear = |name: &str| {
-            let config = nn::LinearConfig {
-                ws_init: nn::Init::Randn { mean: 0.0, stdev: 0.001 },
-                bs_init: Some(nn::Init::Const(0.0)),
-                bias: true,
-            };
-            nn::linear(&p / name, identity, c, config)
-        };
-        Aad {
-            attribute_scale: conv(&p / "conv1", c_attr, c, POINT),
-            attribute_shift: conv(&p / "conv2", c_attr, c, POINT),
-            mask: conv(&p / "conv_2h", c + c_lambda, 1, POINT),
-            identity_scale: linear("fc1"),
-            identity_shift: linear("fc2"),
-        }
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        let convs = [&self.attribute_scale, &self.attribute_shift, &self.mask];
-        let convs = convs.into_iter().flat_map(|conv| [Some(&conv.ws), conv.bs.as_ref()]);
-        let linears = [&self.identity_scale, &self.identity_shift];
-        let linears = linears.into_iter().flat_map(|fc| [Some(&fc.ws), fc.bs.as_ref()]);
-        convs.chain(linears).flatten().map(Tensor::shallow_clone).collect()
-    }
-
-    fn forward(&self, h: &Tensor, attribute: &Tensor, lambda: &Tensor, id: &Tensor) -> Tensor {
-        let none: Option<&Tensor> = None;
-        let h = h.instance_norm(none, none, none, none, true, 0.1, 1e-5, false);
-        let mask = self.mask(&h, lambda);
-        let [scale, shift] = self.of_attribute(attribute);
-        let by_attribute = shift.addcmul(&h, &scale);
-        let per_channel = |fc: &nn::Linear| id.apply(fc).unsqueeze(-1).unsqueeze(-1);
-        let by_identity =
-            per_channel(&self.identity_shift).addcmul(&h, &per_channel(&self.identity_scale));
-        // Not `lerp`, which would keep both for the backward pass.
-        by_attribute.addcmul(&mask, &(by_identity - &by_attribute))
-    }
-
-    /// Scale and shift by the attributes: one convolution, which reads them once.
-    fn of_attribute(&self, attribute: &Tensor) -> [Tensor; 2] {
-        let (scale, shift) = (&self.attribute_scale, &self.attribute_shift);
-        let weight = Tensor::cat(&[&scale.ws, &shift.ws], 0);
-        let biases: Vec<&Tensor> = [&scale.bs, &shift.bs].into_iter().flatten().collect();
-        let both =
-            attribute.conv2d(&weight, Some(Tensor::cat(&biases, 0)), [1, 1], [0, 0], [1, 1], 1);
-        let width = scale.ws.size()[0];
-        [both.narrow(1, 0, width), both.narrow(1, width, width)]
-    }
-
-    /// The convolution of [h ‖ λ] to one channel, as matrix products of its two halves.
-    fn mask(&self, h: &Tensor, lambda: &Tensor) -> Tensor {
-        let mut at = 0;
-        let mut product = |x: &Tensor| {
-            let channels = x.size()[1];
-            let weight = self.mask.ws.narrow(1, at, channels).view([1, channels]);
-            at += channels;
-            weight.matmul(&x.flatten(2, -1))
-        };
-        let mut logits = product(h) + product(lambda);
-        if let Some(bias) = &self.mask.bs {
-            logits += bias;
-        }
-        let size = h.size();
-        logits.sigmoid().view([size[0], 1, size[2], size[3]])
-    }
-}
 
 /// AAD, leaky ReLU and convolution: what a residual block is made of.
 #[derive(Debug)]
@@ -154,9 +73,14 @@ impl Block {
 pub struct Generator {
     start: Vec<nn::ConvTranspose2D>,
     blocks: Vec<Block>,
+    /// See [`ModelConfig::subpixel`].
+    subpixel: bool,
     /// In the published files, used by nothing.
     _unused: Vec<nn::ConvTranspose2D>,
 }
+
+/// Pixels that a sub-pixel block paints at one place.
+const SUBPIXELS: i64 = 4;
 
 /// Names of the tensors that are in the file and never used, by prefix.
 pub(crate) const UNUSED: [&str; 2] = ["deconv.", "up3."];
@@ -200,20 +124,47 @@ impl Generator {
             2 => [2, 1],
             _ => [2, 2],
         };
-        let out = |c: i64| if c == 3 { 3 } else { w(c) };
-        Generator {
+        let mut outputs: Vec<i64> = blocks.iter().map(|(_, (_, o, ..))| w(*o)).collect();
+        if config.subpixel {
+            blocks.pop();
+            outputs.pop();
+        }
+        if let Some(last) = outputs.last_mut() {
+            *last = if config.subpixel { 3 * SUBPIXELS } else { 3 };
+        }
+        let generator = Generator {
             start: vec![
                 deconv(p / "up1", identity, w(1024), Geometry { stride: 1, ..up(first) }),
                 deconv(p / "up2", w(1024), w(1024), up(second)),
             ],
             blocks: blocks
                 .into_iter()
+                .zip(outputs)
                 .enumerate()
-                .map(|(k, (name, (i, o, a, l)))| {
-                    Block::new(p / name, (w(i), out(o), attributes(k, a), w(l)), identity)
+                .map(|(k, ((name, (i, _, a, l)), o))| {
+                    Block::new(p / name, (w(i), o, attributes(k, a), w(l)), identity)
                 })
                 .collect(),
+            subpixel: config.subpixel,
             _unused: unused,
+        };
+        if config.subpixel {
+            generator.start_smooth();
+        }
+        generator
+    }
+
+    /// Pixels painted at one place start as the same one: otherwise pictures start with a
+    /// checkerboard that takes long to unlearn
+    /// ([Aitken et al. 2017](https://arxiv.org/abs/1707.02937)).
+    fn start_smooth(&self) {
+        let _guard = tch::no_grad_guard();
+        let last = self.blocks.last().into_iter();
+        for part in last.flat_map(|block| [Some(&block.second), block.shortcut.as_ref()]).flatten()
+        {
+            let weights =
+                part.conv.ws.narrow(0, 0, 3).repeat_interleave_self_int(SUBPIXELS, 0, None);
+            part.conv.ws.shallow_clone().copy_(&weights);
         }
     }
 
@@ -250,7 +201,8 @@ impl Generator {
             let [attribute, lambda] = inputs;
             h = block.forward(&[h, attribute, lambda, identity.shallow_clone()], recompute)?;
         }
-        Ok(h.tanh())
+        let picture = if self.subpixel { h.pixel_shuffle(2) } else { h };
+        Ok(picture.tanh())
     }
 }
 
@@ -259,53 +211,35 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    /// The formula of method.md §6.
-    fn plain(aad: &Aad, [h, attribute, lambda, id]: &[Tensor; 4]) -> Tensor {
-        let none: Option<&Tensor> = None;
-        let h = h.instance_norm(none, none, none, none, true, 0.1, 1e-5, false);
-        let mask = Tensor::cat(&[&h, lambda], 1).apply(&aad.mask).sigmoid();
-        let a = attribute.apply(&aad.attribute_scale) * &h + attribute.apply(&aad.attribute_shift);
-        let per_channel = |fc: &nn::Linear| id.apply(fc).unsqueeze(-1).unsqueeze(-1);
-        let i = per_channel(&aad.identity_scale) * &h + per_channel(&aad.identity_shift);
-        (1.0 - &mask) * a + mask * i
-    }
-
-    /// Odd sizes, one channel, maps that do not vary: values, gradients of all inputs and of
-    /// all parameters, in float64.
+    /// The last block of full size is left out, and before training the picture is one of half the
+    /// size, enlarged.
     #[test]
-    fn masks_by_products_and_the_mix_by_one_map_are_the_definition() {
-        tch::manual_seed(10);
-        let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Double, Device::Cpu));
-        for (c, c_attr, c_lambda, height, width) in [(5, 3, 2, 7, 3), (1, 1, 1, 1, 9)] {
-            let mut store = nn::VarStore::new(Device::Cpu);
-            let aad = Aad::new(store.root() / "aad", c, c_attr, c_lambda, 6);
-            store.double();
-            for (_, mut parameter) in store.variables() {
-                parameter.set_data(&random(&parameter.size()));
-            }
-            let map = |c| random(&[2, c, height, width]);
-            let varied = map(c);
-            for h in [varied.ones_like() * 0.3, varied] {
-                let inputs = [h, map(c_attr), map(c_lambda), random(&[2, 6])]
-                    .map(|input| input.set_requires_grad(true));
-                let mut wanted: Vec<Tensor> = inputs.iter().map(Tensor::shallow_clone).collect();
-                wanted.extend(aad.parameters());
-                let direction = map(c);
-                let of = |y: Tensor| {
-                    let along = (&y * &direction).sum(None);
-                    let mut all = Tensor::run_backward(&[along], &wanted, false, false);
-                    all.push(y.detach());
-                    all
-                };
-                let [h, attribute, lambda, id] = &inputs;
-                let found = of(aad.forward(h, attribute, lambda, id));
-                for (k, (found, expected)) in found.iter().zip(of(plain(&aad, &inputs))).enumerate()
-                {
-                    let gap = (found - &expected).abs().max().double_value(&[]);
-                    let size = expected.abs().max().double_value(&[]);
-                    assert!(gap < 1e-12 * (size + 1.0), "{c} channels, {k}: {gap:e} of {size:e}");
-                }
-            }
-        }
+    fn sub_pixels_start_as_one() {
+        let config = ModelConfig {
+            image_size: 128,
+            width_divisor: 16,
+            least_painting_width: 4,
+            subpixel: true,
+            ..ModelConfig::default()
+        };
+        tch::manual_seed(12);
+        let store = nn::VarStore::new(Device::Cpu);
+        let generator = Generator::new(&store.root(), &config);
+        let names: Vec<String> = store.variables().into_keys().collect();
+        assert!(!names.iter().any(|name| name.starts_with("AADBlk8")));
+        let decoder = crate::Decoder::new(&(store.root() / "decoder"), &config);
+        let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        let _guard = tch::no_grad_guard();
+        let shapes = config.feature_shapes().into_iter().take(10);
+        let parts: Vec<Tensor> = shapes.map(|(c, side)| random(&[2, c, side, side])).collect();
+        let image = random(&[2, 3, 128, 128]);
+        let mode = crate::Mode::Train;
+        let attributes = decoder.attributes(&image, &parts, &mode).unwrap();
+        let lambdas = decoder.lambda_maps(&parts, &mode).unwrap();
+        let y = generator.forward(&random(&[2, 32]), &attributes, &lambdas, 0).unwrap();
+        assert_eq!(y.size(), [2, 3, 128, 128]);
+        let places = y.pixel_unshuffle(2).view([2, 3, 4, 64, 64]);
+        let apart = places.amax([2], true) - places.amin([2], true);
+        assert!(apart.max().double_value(&[]) < 1e-6 && y.std(true).double_value(&[]) > 0.01);
     }
 }

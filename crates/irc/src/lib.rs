@@ -5,6 +5,7 @@
 //! and the recipe of §9 unless the run asks for published fidelity.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aad;
 mod condition;
 mod config;
 mod decoder;

@@ -73,12 +73,16 @@ pub fn pull(e_y: &Tensor, wanted: &Tensor, shares: &Tensor) -> Tensor {
     -mean(&(cosines(e_y, wanted) * shares))
 }
 
-/// cos⁺ of E(Y) and E(Xt), mean over the batch; a pair counts `shares` of it.
+/// How much nearer E(Y) is to E(Xt) than E(Xs), another person's, is: (cos(E(Y), E(Xt)) −
+/// cos(E(Xs), E(Xt)))⁺, mean over the batch; a pair counts `shares` of it.
+///
+/// Not cos⁺ alone: recognisers see all faces on one side of the sphere, and what is far from every
+/// face there is no face.
 ///
 /// # Shapes
-/// `e_y`, `e_t` [B, D], `shares` `[B]`.
-pub fn push(e_y: &Tensor, e_t: &Tensor, shares: &Tensor) -> Tensor {
-    mean(&(cosines(e_y, e_t).relu() * shares))
+/// `e_y`, `e_s`, `e_t` [B, D], `shares` `[B]`.
+pub fn push(e_y: &Tensor, (e_s, e_t): (&Tensor, &Tensor), shares: &Tensor) -> Tensor {
+    mean(&((cosines(e_y, e_t) - cosines(e_s, e_t)).relu() * shares))
 }
 
 /// |Y − X|, mean over pixels and the batch; a pair counts `shares` of it.
@@ -88,6 +92,14 @@ pub fn push(e_y: &Tensor, e_t: &Tensor, shares: &Tensor) -> Tensor {
 pub fn reconstruction(y: &Tensor, x: &Tensor, shares: &Tensor) -> Tensor {
     let off = widened(&(y - x)).abs().mean_dim(&[1i64, 2, 3][..], false, None);
     mean(&(off * shares))
+}
+
+/// |Y − X|⁴, mean over pixels and the batch.
+///
+/// # Shapes
+/// `y`, `x` [B, 3, S, S].
+pub fn nearness(y: &Tensor, x: &Tensor) -> Tensor {
+    mean(&widened(&(y - x)).square().square())
 }
 
 /// Mean square of what the colours of an 8 × 8 grid differ by; and of what its brightness, the
@@ -172,11 +184,16 @@ mod tests {
         let value = |t: Tensor| t.double_value(&[]);
         // Cosines 1 and −0.8.
         assert!((value(pull(&a, &b, &shares([1.0, 0.5]))) + 0.3).abs() < 1e-6);
-        assert!((value(push(&a, &b, &shares([1.0, 1.0]))) - 0.5).abs() < 1e-6);
-        assert_eq!(value(push(&a, &b, &shares([0.0, 1.0]))), 0.0);
+        // Somebody else is at cosines 0 and −1 from the people of `b`: 1 and 0.2 nearer.
+        let other = rows(&[[0.0, 1.0], [0.0, 1.0]]);
+        let nearer = |of: [f32; 2]| value(push(&a, (&other, &b), &shares(of)));
+        assert!((nearer([1.0, 1.0]) - 0.6).abs() < 1e-6);
+        assert!((nearer([0.0, 1.0]) - 0.1).abs() < 1e-6);
+        assert_eq!(value(push(&other, (&a, &b), &shares([1.0, 1.0]))), 0.0);
         let x = Tensor::zeros([2, 3, 16, 16], (Kind::Float, Device::Cpu));
         let y = Tensor::stack(&[x.get(0) + 0.5, x.get(1) - 0.25], 0);
         assert!((value(reconstruction(&y, &x, &shares([1.0, 0.0]))) - 0.25).abs() < 1e-6);
+        assert!((value(nearness(&y, &x)) - (0.0625 + 0.00390625) / 2.0).abs() < 1e-6);
         let [low, light] = grid(&y, &x).map(value);
         assert!((low - 0.15625).abs() < 1e-6 && (light - 0.15625).abs() < 1e-6, "{low} {light}");
         // What evens out within a cell, or between channels, is not seen by them.

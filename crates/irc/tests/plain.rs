@@ -144,7 +144,8 @@ fn every_corrected_loss_and_gradient_is_that_of_the_description() {
         fidelity: Fidelity::Corrected,
         ..ModelConfig::default()
     };
-    let settings = IrcConfig { views: false, ..IrcConfig::of(Fidelity::Corrected) };
+    let settings =
+        IrcConfig { views: false, perturbed_share: 0.5, ..IrcConfig::of(Fidelity::Corrected) };
     let mut stage = stage(&config, settings.clone());
     let judges = || -> Vec<FrozenEncoder> {
         let judge = |seed| FrozenEncoder::random(&config, seed, Device::Cpu);

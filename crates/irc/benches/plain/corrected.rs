@@ -93,6 +93,7 @@ impl Plain {
         let adv = losses::adversarial(&self.discriminator.forward(&y, mode).expect("scores"));
         let off = (&y - target).abs().mean_dim(&[1i64, 2, 3][..], false, None);
         let rec = (off * share(1.0, 0.0, 0.0)).mean(None);
+        let near = (&y - target).pow_tensor_scalar(4.0).mean(None);
         let cell = target.size()[2] / 8;
         let grid = (&y - target).avg_pool2d([cell; 2], [cell; 2], [0, 0], false, true, None);
         let low = grid.square().mean(None);
@@ -101,7 +102,10 @@ impl Plain {
         let features = e_y.features(&y);
         let e_y = e_y.head(&features[features.len() - 1]);
         let pos = -(cos(&e_y, &wanted) * share(0.5, 1.0, 1.0)).mean(None);
-        let push = (cos(&e_y, &e_t).relu() * share(0.0, 1.0, 1.0)).mean(None);
+        let nearer = |y: &Tensor, s: &Tensor, t: &Tensor| {
+            ((cos(y, t) - cos(s, t)).relu() * share(0.0, 1.0, 1.0)).mean(None)
+        };
+        let push = nearer(&e_y, &e_s, &e_t);
         let [mut judged_pos, mut judged_push] = [0.0, 0.0].map(|zero: f64| Tensor::from(zero));
         for judge in judges {
             let [s, t, face] = [source, target, &y].map(|x| judge.embed(x));
@@ -109,10 +113,11 @@ impl Plain {
             let wanted = &t * &own + &s * (1.0 - &own);
             let share_of = 1.0 / judges.len() as f64;
             judged_pos -= (cos(&face, &wanted) * share(0.5, 1.0, 0.0)).mean(None) * share_of;
-            judged_push += (cos(&face, &t).relu() * share(0.0, 1.0, 1.0)).mean(None) * share_of;
+            judged_push += nearer(&face, &s, &t) * share_of;
         }
         let total = &adv * w.adv
             + &rec * w.rec
+            + &near * w.near
             + &low * w.low
             + &light * w.light
             + (&pos + &judged_pos * 0.5) * w.pos
@@ -122,6 +127,7 @@ impl Plain {
             ("D_loss", d_loss),
             ("adv", adv),
             ("rec", rec),
+            ("near", near),
             ("low", low),
             ("light", light),
             ("pos", pos),

@@ -17,12 +17,18 @@ use crate::painted::{Painted, Report};
 use crate::protector::Sight;
 use crate::reconstructor::{buffers, parameters};
 use crate::{
-    Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, Validation, losses,
+    Error, IidDiscriminator, IrcConfig, Mode, PatchDiscriminator, Reconstructor, Validation,
+    losses, views,
 };
 
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
 const IID: &str = "iid_discriminator";
+
+/// Streams of an image's random numbers: how the painted face and the target are looked at. (See
+/// also `pulls` and `condition`.)
+const VIEWED: u64 = 5;
+const VIEWED_TARGET: u64 = 6;
 
 /// What is left of the adversarial loss in the warm-up.
 const WARM_ADVERSARY: f64 = 0.25;
@@ -99,6 +105,15 @@ impl IrcStage {
         self
     }
 
+    /// Faces as those who judge them see them: one of many views, or as they are.
+    fn view(&self, faces: &Tensor, batch: &PairBatch, stream: u64) -> Result<Tensor, Error> {
+        if !self.config.views {
+            return Ok(faces.shallow_clone());
+        }
+        let seeds: Vec<u64> = batch.items.iter().map(|item| mix(item.seed, stream)).collect();
+        views::look(faces, &seeds)
+    }
+
     fn group(&self, name: &'static str) -> Group {
         let prefix = format!("{name}.");
         let mine = |(name, _): &(String, Tensor)| name.starts_with(&prefix);
@@ -163,7 +178,9 @@ impl Stage for IrcStage {
 
         optim.minimize(DISCRIMINATOR, || {
             let _range = range(c"losses");
-            let real = self.discriminator.forward(&seen.target, mode)?;
+            let real = self.view(&seen.target, batch, VIEWED_TARGET)?;
+            let real = self.discriminator.forward(&real, mode)?;
+            let fake = self.view(&fake, batch, VIEWED)?;
             let loss = losses::discriminator(&real, &self.discriminator.forward(&fake, mode)?);
             Ok(report.total("D_loss", loss))
         })?;
@@ -187,11 +204,14 @@ impl Stage for IrcStage {
             let _range = range(c"losses");
             let mut painted = Painted::new(&y);
             let face = &painted.face();
+            let viewed = self.view(face, batch, VIEWED)?;
+            // Several networks look at it, one graph at a time.
+            let mut viewed = Painted::new(&viewed);
             if w.adv != 0.0 {
                 let warming = condition.risen == 0.0 && self.config.warmup > 0.0;
                 let weight = w.adv * if warming { WARM_ADVERSARY } else { 1.0 };
-                let adv = losses::adversarial(&self.discriminator.forward(face, mode)?);
-                painted.learn(report.term("adv", weight, adv))?;
+                let adv = losses::adversarial(&self.discriminator.forward(&viewed.face(), mode)?);
+                viewed.learn(report.term("adv", weight, adv))?;
             }
             if let Some(iid) = &self.iid {
                 // What the face is not to resemble: as the discriminator saw it before its
@@ -204,7 +224,10 @@ impl Stage for IrcStage {
                 painted.learn(report.term("iid", w.iid, loss))?;
             }
             self.keep(&seen, &condition, &mut painted, &mut report)?;
-            self.recognise(&seen, &condition, different, batch, &mut painted, &mut report)?;
+            let logged = (&condition, info.log_due);
+            let faces = (&mut painted, &mut viewed);
+            self.recognise(&seen, logged, different, batch, faces, &mut report)?;
+            painted.learn(viewed.loss())?;
             Ok(report.total("G_loss", painted.loss()))
         })?;
         Ok(report.0)

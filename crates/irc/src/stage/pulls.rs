@@ -11,12 +11,10 @@ use super::IrcStage;
 use super::seen::Seen;
 use crate::condition::Condition;
 use crate::painted::{Painted, Report};
-use crate::{Error, losses, views};
+use crate::{Error, losses};
 
-/// Streams of an image's random numbers: the noise of the painted face, and how recognisers get
-/// to see it. (See also `condition`.)
+/// Stream of an image's random numbers: the noise of the painted face.
 const PAINTED: u64 = 2;
-const VIEWED: u64 = 5;
 
 impl IrcStage {
     /// What is to stay of the target's picture: pixels, colours, light.
@@ -33,6 +31,10 @@ impl IrcStage {
             let rec = losses::reconstruction(face, &seen.target, &condition.own);
             painted.learn(report.term("rec", w.rec, rec))?;
         }
+        if w.near != 0.0 {
+            let near = losses::nearness(face, &seen.target);
+            painted.learn(report.term("near", w.near, near))?;
+        }
         if w.low != 0.0 || w.light != 0.0 {
             let [low, light] = losses::grid(face, &seen.target);
             let low = report.term("low", w.low, low);
@@ -41,31 +43,26 @@ impl IrcStage {
         Ok(())
     }
 
-    /// Who is to be recognised in the face and who not, and what else the encoder perceives.
+    /// Who is to be recognised in the face, of which recognisers see a view, and who not, and what
+    /// else the encoder perceives.
     pub(super) fn recognise(
         &self,
         seen: &Seen,
-        condition: &Condition,
+        (condition, logged): (&Condition, bool),
         different: Option<losses::DifferentPairs>,
         batch: &PairBatch,
-        painted: &mut Painted<'_>,
+        (painted, viewed): (&mut Painted<'_>, &mut Painted<'_>),
         report: &mut Report,
     ) -> Result<(), Error> {
         let w = &self.config.loss;
         let face = &painted.face();
-        let seeds = |stream| batch.items.iter().map(|item| mix(item.seed, stream)).collect();
-        let looked_at = match self.config.views {
-            true => views::look(face, &Vec::from_iter(seeds(VIEWED)))?,
-            false => face.shallow_clone(),
-        };
-        // Several recognisers look at it, one graph at a time.
-        let mut viewed = Painted::new(&looked_at);
-        let view = &viewed.face();
 
         // Without views, who perceives the face recognises it as well.
         let mut on_face = None;
         if w.per != 0.0 || different.is_some() {
-            let (perceived, e_y) = self.perceive(face, &Noise::Seeded(seeds(PAINTED)))?;
+            let seeds = batch.items.iter().map(|item| mix(item.seed, PAINTED));
+            let noise = Noise::Seeded(seeds.collect());
+            let (perceived, e_y) = self.perceive(face, &noise)?;
             let mut loss = Tensor::zeros([0i64; 0], (face.kind(), face.device()));
             if w.per != 0.0 {
                 let per = losses::perceptual(&perceived, &seen.perceived);
@@ -80,18 +77,16 @@ impl IrcStage {
                 false => on_face = Some((e_y, loss)),
             }
         }
-        match on_face {
-            Some((e_y, loss)) => {
-                painted.learn(loss + self.identify(&e_y, seen, condition, report))?;
-            }
-            None if w.pos != 0.0 || w.push != 0.0 => {
-                let e_y = self.extractor.encoder().embed(view);
-                viewed.learn(self.identify(&e_y, seen, condition, report))?;
-            }
-            None => {}
+        if let Some((e_y, loss)) = on_face {
+            painted.learn(loss + self.identify(&e_y, seen, condition, report))?;
+        } else if !logged && condition.risen == 0.0 {
+            // Before identity counts for something, it is looked at for the log alone.
+            return Ok(());
+        } else if w.pos != 0.0 || w.push != 0.0 {
+            let e_y = self.extractor.encoder().embed(&viewed.face());
+            viewed.learn(self.identify(&e_y, seen, condition, report))?;
         }
-        self.judge(seen, condition, &mut viewed, report)?;
-        painted.learn(viewed.loss())
+        self.judge(seen, condition, viewed, report)
     }
 
     /// The encoder's part: the identity that was given, and not the face's own.
@@ -111,7 +106,7 @@ impl IrcStage {
             loss += report.term("pos", w.pos * condition.risen, pos);
         }
         if w.push != 0.0 {
-            let push = losses::push(e_y, &seen.e.1, &(1.0 - &condition.own));
+            let push = losses::push(e_y, (&seen.e.0, &seen.e.1), &(1.0 - &condition.own));
             loss += report.term("push", w.push * condition.risen, push);
         }
         loss
@@ -142,7 +137,7 @@ impl IrcStage {
             let e_y = judge.embed(&viewed.face());
             let terms = [
                 losses::pull(&e_y, &e_t.where_self(&own, &e_s), &known) * share,
-                losses::push(&e_y, &e_t, &others) * share,
+                losses::push(&e_y, (&e_s, &e_t), &others) * share,
             ];
             viewed.learn(&terms[0] * weights[0] + &terms[1] * weights[1])?;
             for (sum, term) in sums.iter_mut().zip(terms) {
