@@ -4,14 +4,16 @@
 #
 #   scripts/proof.sh                          one seed
 #   scripts/proof.sh --seeds 3                three, one after the other
-#   scripts/proof.sh --set irc.steps=12000    the rest goes to `faceshield train`
+#   scripts/proof.sh --ablations              and what each term of stage I does, and published
+#   scripts/proof.sh --set irc.steps=12000    for `faceshield train`
 #
 # A run that was stopped goes on where it was when it is started again. The results:
-# OUT/seed_N/report/report.html.
+# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/model/evaluate.txt, and of ablations
+# OUT/seed_N/without_TERM/evaluate.txt and OUT/seed_N/published/evaluate.txt.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$root/runs/proof seeds=1 quick=false
-settings=()
+out=$root/runs/proof seeds=1 quick=false ablations=false
+settings=() brief=()
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 fail() {
@@ -29,6 +31,7 @@ while (($#)); do
         esac
         shift
         ;;
+    --ablations) ablations=true ;;
     # For the tests: all parts, a few steps of each. What it prints says nothing.
     --quick) quick=true ;;
     -h | --help)
@@ -64,7 +67,7 @@ train() { # STAGE DATA FOLDER SETTINGS...
     shift 3
     say "train $stage in $folder"
     mkdir -p "$folder"
-    "$faceshield" train "$stage" --preset small --config launch/experiments/proof.toml \
+    "$faceshield" train "$stage" --preset "$preset" --config launch/experiments/proof.toml \
         --set seed="$seed" "$@" ${settings[@]+"${settings[@]}"} --data "$data" \
         --checkpoint-dir "$folder" --run-dir "$folder/run" >"$folder/$stage.txt" 2>"$folder/$stage.log" ||
         { tail -n 3 "$folder/$stage.log" >&2; exit 1; }
@@ -74,13 +77,16 @@ evaluate() { # FOLDER REPORT OPTIONS...
     shift 2
     say "evaluate $folder"
     "$faceshield" evaluate --checkpoint "$folder" --data "$data/test" --train-data "$data/people" \
-        --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" --out "$report" \
+        --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" ${brief[@]+"${brief[@]}"} \
+        --out "$report" \
         >"$folder/evaluate.txt"
 }
 
+preset=small
 train_people=400 test_people=100 per_person=24 judge_epochs=6
 if $quick; then
     train_people=12 test_people=4 per_person=4 judge_epochs=1
+    brief=(--reader-steps 20 --resamples 100)
     settings+=(--set encoder.epochs=1 --set encoder.batch_size=8 --set fse.steps=2
         --set irc.steps=4 --set irc.checkpoint_every=4 --set irc.validate_every=4)
 fi
@@ -105,17 +111,49 @@ prepare() { # the people and the recognisers of $seed
         --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 900))"
 }
 
+stages() { # FOLDER SETTINGS...: stages I and II, and public identities to draw
+    local folder=$1
+    shift
+    mkdir -p "$folder"
+    [[ $folder == "$base/model" ]] || cp "$base/model/encoder.safetensors" "$folder/"
+    train fse "$data/people" "$folder" "$@"
+    train irc "$data/people" "$folder" "$@" --set "irc.judges=$judges" \
+        --validation "$data/validation"
+    once "$folder/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
+        --checkpoint "$folder" --out "$folder/prototypes.safetensors" >/dev/null
+}
+# Stage I without one of its parts. Stage II takes one step, for a model that can be evaluated.
+ablate() { # NAME SETTING
+    local folder=$base/without_$1
+    mkdir -p "$folder"
+    cp "$base/model/encoder.safetensors" "$folder/"
+    train fse "$data/people" "$folder" --set "$2"
+    train irc "$data/people" "$folder" --set "$2" --max-steps 1
+    evaluate "$folder" "$folder/report" --photos-per-person 6 --without attributes \
+        --without detection
+}
+
 for ((seed = 1; seed <= seeds; seed++)); do
     base=$out/seed_$seed
     started=$SECONDS
     prepare
     judges="[\"$base/judge_1/encoder.safetensors\", \"$base/judge_2/encoder.safetensors\"]"
     model=$base/model
-    train fse "$data/people" "$model"
-    train irc "$data/people" "$model" --set "irc.judges=$judges" --validation "$data/validation"
-    once "$model/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
-        --checkpoint "$model" --out "$model/prototypes.safetensors" >/dev/null
+    stages "$model"
     evaluate "$model" "$base/report" --prototypes "$model/prototypes.safetensors" \
         --mechanism independent --mechanism codebook:5 --baselines --sweep
     say "seed $seed: $(((SECONDS - started) / 60)) minutes"
+    cat "$model/evaluate.txt"
+    $ablations || continue
+    for term in alignment hsic retention information shallow_information leakage; do
+        # As good as 0, of which parameters would be left that no loss concerns: an error.
+        ablate "$term" "fse.loss.$term=1e-9"
+    done
+    ablate discriminants fse.discriminants=0
+    published=$base/published
+    preset=launch/experiments/published.toml
+    stages "$published"
+    preset=small
+    evaluate "$published" "$published/report" \
+        --prototypes "$published/prototypes.safetensors" --mechanism independent
 done

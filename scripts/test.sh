@@ -62,6 +62,10 @@ cargo test --release --workspace
 step "faults: a short version of what scripts/chaos.sh does"
 scripts/chaos.sh --short
 
+step "the proof, in brief"
+rm -rf target/proof
+scripts/proof.sh --quick --ablations --out target/proof >/dev/null
+
 step "JPEG decoding with libjpeg-turbo"
 if command -v cmake >/dev/null && command -v nasm >/dev/null; then
     cargo clippy --release -p faces --features turbojpeg --all-targets --quiet -- -D warnings
