@@ -77,8 +77,8 @@ evaluate() { # FOLDER REPORT OPTIONS...
     shift 2
     say "evaluate $folder"
     "$faceshield" evaluate --checkpoint "$folder" --data "$data/test" --train-data "$data/people" \
-        --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" ${brief[@]+"${brief[@]}"} \
-        --out "$report" \
+        --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" \
+        ${brief[@]+"${brief[@]}"} --out "$report" \
         >"$folder/evaluate.txt"
 }
 
@@ -111,22 +111,21 @@ prepare() { # the people and the recognisers of $seed
         --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 900))"
 }
 
-stages() { # FOLDER SETTINGS...: stages I and II, and public identities to draw
+with_encoder() { # FOLDER: a folder to train in, with our recogniser
+    mkdir -p "$1"
+    cp "$base/model/encoder.safetensors" "$1/"
+}
+stages() { # FOLDER: stages I and II, and public identities to draw
     local folder=$1
-    shift
-    mkdir -p "$folder"
-    [[ $folder == "$base/model" ]] || cp "$base/model/encoder.safetensors" "$folder/"
-    train fse "$data/people" "$folder" "$@"
-    train irc "$data/people" "$folder" "$@" --set "irc.judges=$judges" \
-        --validation "$data/validation"
+    train fse "$data/people" "$folder"
+    train irc "$data/people" "$folder" --set "irc.judges=$judges" --validation "$data/validation"
     once "$folder/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
         --checkpoint "$folder" --out "$folder/prototypes.safetensors" >/dev/null
 }
 # Stage I without one of its parts. Stage II takes one step, for a model that can be evaluated.
 ablate() { # NAME SETTING
     local folder=$base/without_$1
-    mkdir -p "$folder"
-    cp "$base/model/encoder.safetensors" "$folder/"
+    with_encoder "$folder"
     train fse "$data/people" "$folder" --set "$2"
     train irc "$data/people" "$folder" --set "$2" --max-steps 1
     evaluate "$folder" "$folder/report" --photos-per-person 6 --without attributes \
@@ -151,9 +150,8 @@ for ((seed = 1; seed <= seeds; seed++)); do
     done
     ablate discriminants fse.discriminants=0
     published=$base/published
-    preset=launch/experiments/published.toml
-    stages "$published"
-    preset=small
+    with_encoder "$published"
+    preset=launch/experiments/published.toml stages "$published"
     evaluate "$published" "$published/report" \
         --prototypes "$published/prototypes.safetensors" --mechanism independent
 done

@@ -35,6 +35,8 @@ pub(crate) struct Condition {
     pub(crate) swapped: Tensor,
     /// How far identity terms have risen, 0 to 1.
     pub(crate) risen: f64,
+    /// Whether recognisers look at the face: before identity terms count, for the log alone.
+    pub(crate) looked_at: bool,
 }
 
 /// Where a face's identity comes from.
@@ -71,6 +73,7 @@ impl Condition {
             since if config.ramp > 0.0 => (since / config.ramp).min(1.0),
             _ => 1.0,
         };
+        let looked_at = risen > 0.0 || info.log_due;
         let from: Vec<From> = batch
             .items
             .iter()
@@ -94,7 +97,7 @@ impl Condition {
         let swapped = rows(&[From::Source])?;
         if fidelity == Fidelity::Published {
             let (identity, wanted) = (seen.z.0.shallow_clone(), seen.e.0.shallow_clone());
-            return Ok(Condition { identity, wanted, own, swapped, risen });
+            return Ok(Condition { identity, wanted, own, swapped, risen, looked_at });
         }
 
         let pick = |mask: &Tensor, yes: &Tensor, no: &Tensor| {
@@ -116,7 +119,7 @@ impl Condition {
             identity = pick(&mask, &drawn, &identity);
             wanted = pick(&mask, &drawn, &wanted);
         }
-        Ok(Condition { identity, wanted, own, swapped, risen })
+        Ok(Condition { identity, wanted, own, swapped, risen, looked_at })
     }
 }
 

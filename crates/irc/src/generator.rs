@@ -124,14 +124,13 @@ impl Generator {
             2 => [2, 1],
             _ => [2, 2],
         };
-        let mut outputs: Vec<i64> = blocks.iter().map(|(_, (_, o, ..))| w(*o)).collect();
+        let mut painted = 3;
         if config.subpixel {
             blocks.pop();
-            outputs.pop();
+            painted *= SUBPIXELS;
         }
-        if let Some(last) = outputs.last_mut() {
-            *last = if config.subpixel { 3 * SUBPIXELS } else { 3 };
-        }
+        let last = blocks.len() - 1;
+        let out = |k: usize, c: i64| if k == last { painted } else { w(c) };
         let generator = Generator {
             start: vec![
                 deconv(p / "up1", identity, w(1024), Geometry { stride: 1, ..up(first) }),
@@ -139,10 +138,9 @@ impl Generator {
             ],
             blocks: blocks
                 .into_iter()
-                .zip(outputs)
                 .enumerate()
-                .map(|(k, ((name, (i, _, a, l)), o))| {
-                    Block::new(p / name, (w(i), o, attributes(k, a), w(l)), identity)
+                .map(|(k, (name, (i, o, a, l)))| {
+                    Block::new(p / name, (w(i), out(k, o), attributes(k, a), w(l)), identity)
                 })
                 .collect(),
             subpixel: config.subpixel,

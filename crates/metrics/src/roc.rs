@@ -134,6 +134,9 @@ mod tests {
         assert_eq!(roc.tar_at_far(0.25), 0.5);
         assert_eq!(roc.tar_at_far(0.5), 0.75);
         assert_eq!(roc.tar_at_far(1.0), 1.0);
+        let threshold = |far| threshold_at_far(&[0.5, 0.3, 0.1, 0.4], far);
+        assert_eq!((threshold(0.0), threshold(0.5)), (0.5f32.next_up(), 0.3f32.next_up()));
+        assert_eq!((threshold(1.0), threshold_at_far(&[], 0.5)), (f32::INFINITY, f32::INFINITY));
         // Between (¼, ½) and (½, ¾): FAR = 1 − TAR at (3/8, 5/8).
         assert_eq!(roc.eer(), 0.375);
 

@@ -175,13 +175,16 @@ impl Stage for IrcStage {
             self.reconstructor.paint(&condition.identity, &seen.target, parts, lambdas, mode)
         })?;
         let fake = y.detach();
+        let mut painted = Painted::new(&y);
+        let face = &painted.face();
+        let viewed = self.view(face, batch, VIEWED)?;
 
         optim.minimize(DISCRIMINATOR, || {
             let _range = range(c"losses");
             let real = self.view(&seen.target, batch, VIEWED_TARGET)?;
             let real = self.discriminator.forward(&real, mode)?;
-            let fake = self.view(&fake, batch, VIEWED)?;
-            let loss = losses::discriminator(&real, &self.discriminator.forward(&fake, mode)?);
+            let fake = self.discriminator.forward(&viewed.detach(), mode)?;
+            let loss = losses::discriminator(&real, &fake);
             Ok(report.total("D_loss", loss))
         })?;
 
@@ -202,9 +205,6 @@ impl Stage for IrcStage {
 
         optim.minimize(GENERATOR, || {
             let _range = range(c"losses");
-            let mut painted = Painted::new(&y);
-            let face = &painted.face();
-            let viewed = self.view(face, batch, VIEWED)?;
             // Several networks look at it, one graph at a time.
             let mut viewed = Painted::new(&viewed);
             if w.adv != 0.0 {
@@ -224,9 +224,8 @@ impl Stage for IrcStage {
                 painted.learn(report.term("iid", w.iid, loss))?;
             }
             self.keep(&seen, &condition, &mut painted, &mut report)?;
-            let logged = (&condition, info.log_due);
             let faces = (&mut painted, &mut viewed);
-            self.recognise(&seen, logged, different, batch, faces, &mut report)?;
+            self.recognise(&seen, &condition, different, batch, faces, &mut report)?;
             painted.learn(viewed.loss())?;
             Ok(report.total("G_loss", painted.loss()))
         })?;

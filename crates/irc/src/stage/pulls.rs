@@ -48,7 +48,7 @@ impl IrcStage {
     pub(super) fn recognise(
         &self,
         seen: &Seen,
-        (condition, logged): (&Condition, bool),
+        condition: &Condition,
         different: Option<losses::DifferentPairs>,
         batch: &PairBatch,
         (painted, viewed): (&mut Painted<'_>, &mut Painted<'_>),
@@ -79,8 +79,7 @@ impl IrcStage {
         }
         if let Some((e_y, loss)) = on_face {
             painted.learn(loss + self.identify(&e_y, seen, condition, report))?;
-        } else if !logged && condition.risen == 0.0 {
-            // Before identity counts for something, it is looked at for the log alone.
+        } else if !condition.looked_at {
             return Ok(());
         } else if w.pos != 0.0 || w.push != 0.0 {
             let e_y = self.extractor.encoder().embed(&viewed.face());

@@ -89,9 +89,10 @@ fn separation(found: &Separation) -> anyhow::Result<()> {
         output::line(format_args!("  {name} {trained:.5}, {ratio:.3} of its start{of_masks}"))?;
     }
     for probe in &found.probes {
-        let read = probe.attributes.as_ref().map_or(String::new(), attributes);
+        let read = probe.attributes.as_ref();
+        let read = read.map_or(String::new(), |read| format!(", {}", attributes(read)));
         let (name, identity) = (probe.features, number(probe.identity));
-        output::line(format_args!("  from {name}: identity {identity}, {read}"))?;
+        output::line(format_args!("  from {name}: identity {identity}{read}"))?;
     }
     Ok(())
 }
