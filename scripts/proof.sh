@@ -5,14 +5,16 @@
 #   scripts/proof.sh                          one seed
 #   scripts/proof.sh --seeds 3                three, one after the other
 #   scripts/proof.sh --ablations              and what each term of stage I does, and published
+#   scripts/proof.sh --frontier               and stage II with other weights: privacy and picture
 #   scripts/proof.sh --set irc.steps=12000    for `faceshield train`
 #
 # A run that was stopped goes on where it was when it is started again. The results:
-# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/model/evaluate.txt, and of ablations
-# OUT/seed_N/without_TERM/evaluate.txt and OUT/seed_N/published/evaluate.txt.
+# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/report.txt; of what is compared
+# OUT/seed_N/ablations.html, OUT/seed_N/frontier.html and OUT/seeds.html, with numbers in .txt and
+# charts beside them.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$root/runs/proof seeds=1 quick=false ablations=false
+out=$root/runs/proof seeds=1 quick=false ablations=false frontier=false
 settings=() brief=()
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
@@ -32,6 +34,7 @@ while (($#)); do
         shift
         ;;
     --ablations) ablations=true ;;
+    --frontier) frontier=true ;;
     # For the tests: all parts, a few steps of each. What it prints says nothing.
     --quick) quick=true ;;
     -h | --help)
@@ -79,14 +82,17 @@ evaluate() { # FOLDER REPORT OPTIONS...
     "$faceshield" evaluate --checkpoint "$folder" --data "$data/test" --train-data "$data/people" \
         --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" \
         ${brief[@]+"${brief[@]}"} --out "$report" \
-        >"$folder/evaluate.txt"
+        >"$report.txt"
 }
 
 preset=small
+# Of the frontier: names, and weights of irc.loss.
+others=("push_4 push=4.0" "push_16 push=16.0" "pos_6 pos=6.0" "ssim_2 ssim=2.0")
 train_people=400 test_people=100 per_person=24 judge_epochs=6
 if $quick; then
     train_people=12 test_people=4 per_person=4 judge_epochs=1
     brief=(--reader-steps 20 --resamples 100)
+    others=("${others[0]}")
     settings+=(--set encoder.epochs=1 --set encoder.batch_size=8 --set fse.steps=2
         --set irc.steps=4 --set irc.checkpoint_every=4 --set irc.validate_every=4)
 fi
@@ -122,14 +128,34 @@ stages() { # FOLDER: stages I and II, and public identities to draw
     once "$folder/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
         --checkpoint "$folder" --out "$folder/prototypes.safetensors" >/dev/null
 }
+# What stage I separates, and what perception tells; not what stage II paints.
+probe() { # FOLDER
+    evaluate "$1" "$1/probe" --photos-per-person 6 --without attributes --without detection
+}
 # Stage I without one of its parts. Stage II takes one step, for a model that can be evaluated.
 ablate() { # NAME SETTING
     local folder=$base/without_$1
     with_encoder "$folder"
     train fse "$data/people" "$folder" --set "$2"
     train irc "$data/people" "$folder" --set "$2" --max-steps 1
-    evaluate "$folder" "$folder/report" --photos-per-person 6 --without attributes \
-        --without detection
+    probe "$folder"
+}
+# Stage II with other weights, over the same stage I.
+weigh() { # NAME SETTINGS...
+    local folder=$base/weights_$1 weight weights=()
+    shift
+    for weight in "$@"; do weights+=(--set "irc.loss.$weight"); done
+    with_encoder "$folder"
+    cp -R "$model/checkpoints_FSE" "$folder/"
+    train irc "$data/people" "$folder" --set "irc.judges=$judges" "${weights[@]}"
+    evaluate "$folder" "$folder/report" --prototypes "$model/prototypes.safetensors" \
+        --mechanism independent --without separation
+}
+compare() { # NAME REPORTS...
+    local name=$1
+    shift
+    "$faceshield" compare "$@" --out "$base/$name.html" --charts "$base/$name" >"$base/$name.txt"
+    cat "$base/$name.txt"
 }
 
 for ((seed = 1; seed <= seeds; seed++)); do
@@ -142,16 +168,39 @@ for ((seed = 1; seed <= seeds; seed++)); do
     evaluate "$model" "$base/report" --prototypes "$model/prototypes.safetensors" \
         --mechanism independent --mechanism codebook:5 --baselines --sweep
     say "seed $seed: $(((SECONDS - started) / 60)) minutes"
-    cat "$model/evaluate.txt"
+    cat "$base/report.txt"
+    if $frontier; then
+        found=("ours=$base/report/report.json")
+        for one in "${others[@]}"; do
+            read -r name weights <<<"$one"
+            read -ra weights <<<"$weights"
+            weigh "$name" "${weights[@]}"
+            found+=("$name=$base/weights_$name/report/report.json")
+        done
+        compare frontier "${found[@]}"
+    fi
     $ablations || continue
+    probe "$model"
+    found=("ours=$model/probe/report.json")
     for term in alignment hsic retention information shallow_information leakage; do
         # As good as 0, of which parameters would be left that no loss concerns: an error.
         ablate "$term" "fse.loss.$term=1e-9"
+        found+=("without_$term=$base/without_$term/probe/report.json")
     done
     ablate discriminants fse.discriminants=0
+    found+=("without_discriminants=$base/without_discriminants/probe/report.json")
     published=$base/published
     with_encoder "$published"
     preset=launch/experiments/published.toml stages "$published"
     evaluate "$published" "$published/report" \
         --prototypes "$published/prototypes.safetensors" --mechanism independent
+    probe "$published"
+    compare ablations "${found[@]}" "published=$published/probe/report.json"
 done
+if ((seeds > 1)); then
+    base=$out found=()
+    for ((seed = 1; seed <= seeds; seed++)); do
+        found+=("seed_$seed=$out/seed_$seed/report/report.json")
+    done
+    compare seeds "${found[@]}"
+fi

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    align, bench, conformance, data, doctor, evaluate, launch, protect, prototypes, stats, train,
-    weights,
+    align, bench, compare, conformance, data, doctor, evaluate, launch, protect, prototypes, stats,
+    train, weights,
 };
 
 /// Protects faces in photos, and trains the models that do it.
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Protect(Box<protect::Args>),
     /// Measure privacy and utility of a model, or of photos protected by anything
     Evaluate(Box<evaluate::Args>),
+    /// Put several evaluations beside each other
+    Compare(compare::Args),
     /// Make the public identities that protected faces are given
     Prototypes(prototypes::Args),
     /// Look into weight files and convert them

@@ -88,6 +88,46 @@ fn what_cannot_be_measured_is_one_line() {
     }
 }
 
+/// The reports in `a`, which is `found`, and `c` beside each other.
+fn compared(place: &Place, found: &Value) {
+    let line = "compare one=a/report.json two=c/report.json --out comparison.html --charts charts";
+    let said = place.done(&words(line));
+    let independent = find(&found["protections"], "name", "independent");
+    let own = independent["privacy"].as_array().unwrap().iter();
+    let own = own.filter(|attack| attack["against"] == "own_photo");
+    let auc = own.map(|attack| number(&attack["auc"])).fold(0.0, f64::max);
+    let psnr = number(&independent["utility"]["psnr"]);
+    let row = format!("independent: AUC {auc:.3}, PSNR {psnr:.1}");
+    let identity = find(&found["separation"]["probes"], "features", "perception");
+    let perception = format!("perception: identity {:.3}", number(&identity["identity"]));
+    for text in [&row, &perception, "one:", "two:"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    let page = std::fs::read_to_string(place.path("comparison.html")).unwrap();
+    assert!(page.contains(&format!("{auc:.3}")) && page.contains("<svg"));
+    let charts = std::fs::read_dir(place.path("charts")).unwrap().map(|one| one.unwrap().path());
+    let charts: Vec<_> = charts.collect();
+    assert!(charts.contains(&place.path("charts/independent-psnr.svg")), "{charts:?}");
+    // Nothing was read of attributes, and original photos have no PSNR: no empty charts.
+    assert!(!charts.iter().any(|chart| chart.to_str().unwrap().contains("light")), "{charts:?}");
+
+    let report = std::fs::read_to_string(place.path("a/report.json")).unwrap();
+    let later = report.replacen("\"format\": 1,", "\"format\": 9,", 1);
+    std::fs::write(place.path("later.json"), later).unwrap();
+    for (reports, code, expected) in [
+        ("later.json", 2, "format 9"),
+        ("a/report.html", 2, "no report.json"),
+        ("none.json", 1, "cannot read none.json"),
+        ("a/report.json a/report.json", 2, "NAME="),
+        ("=a/report.json", 2, "NAME=REPORT.json"),
+    ] {
+        let output = place.run(&words(&format!("compare {reports} --out x.html")));
+        let error = error_line(&output);
+        assert!(error.contains(expected) && output.status.code() == Some(code), "{error}");
+        assert!(!place.path("x.html").exists());
+    }
+}
+
 /// A model of one step is no protection to speak of; that all parts work together is what counts.
 #[test]
 fn a_model_is_measured_and_the_same_command_says_the_same() {
@@ -169,6 +209,7 @@ fn a_model_is_measured_and_the_same_command_says_the_same() {
     assert!(bytes("a") == bytes("b"));
     place.done(&[&words(line)[..], &["c", "--seed", "1"]].concat());
     assert!(bytes("a") != bytes("c"));
+    compared(&place, &found);
     // Other people to learn from: now attributes are read.
     let synth =
         "data synth --people 5 --first-person 6 --per-person 4 --size 64 --seed 3 --out others";

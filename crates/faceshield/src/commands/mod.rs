@@ -2,6 +2,7 @@
 
 pub(crate) mod align;
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod conformance;
 pub(crate) mod data;
 pub(crate) mod doctor;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Launch(args) => launch::run(&args),
         Command::Protect(args) => protect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Prototypes(args) => prototypes::run(&args),
         Command::Weights(command) => weights::run(&command),
         Command::Conformance(args) => conformance::run(&args),

@@ -34,6 +34,7 @@ use args::Part;
 use attacker::Attacker;
 use measure::Intervals;
 use reader::Reader;
+pub(crate) use report::FORMAT;
 use report::{Data, Judge, ModelCard, Report};
 use work::{Scope, Work};
 

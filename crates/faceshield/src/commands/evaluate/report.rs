@@ -21,7 +21,7 @@ use super::utility::{self, Utility};
 use super::work::{Outcome, Scope};
 
 /// Raised when a field changes its meaning or goes.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The whole of `report.json`.
 #[derive(Debug, Serialize)]
