@@ -4,17 +4,19 @@
 #
 #   scripts/proof.sh                          one seed
 #   scripts/proof.sh --seeds 3                three, one after the other
+#   scripts/proof.sh --adaptive               and an attacker who learns from protected photos
 #   scripts/proof.sh --ablations              and what each term of stage I does, and published
 #   scripts/proof.sh --frontier               and stage II with other weights: privacy and picture
 #   scripts/proof.sh --set irc.steps=12000    for `faceshield train`
 #
 # A run that was stopped goes on where it was when it is started again. The results:
-# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/report.txt; of what is compared
+# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/report.txt, those of the attacker who
+# learns in OUT/seed_N/adaptive/report.txt; of what is compared
 # OUT/seed_N/ablations.html, OUT/seed_N/frontier.html and OUT/seeds.html, with numbers in .txt and
 # charts beside them.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$root/runs/proof seeds=1 quick=false ablations=false frontier=false
+out=$root/runs/proof seeds=1 quick=false adaptive=false ablations=false frontier=false
 settings=() brief=()
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
@@ -33,6 +35,7 @@ while (($#)); do
         esac
         shift
         ;;
+    --adaptive) adaptive=true ;;
     --ablations) ablations=true ;;
     --frontier) frontier=true ;;
     # For the tests: all parts, a few steps of each. What it prints says nothing.
@@ -128,6 +131,35 @@ stages() { # FOLDER: stages I and II, and public identities to draw
     once "$folder/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
         --checkpoint "$folder" --out "$folder/prototypes.safetensors" >/dev/null
 }
+# An attacker who has the model: protects photos of people that he knows, other ones than those that
+# anything is measured on, and trains a recogniser on them before and after.
+adapt() {
+    local folder=$base/adaptive person photo
+    say "protected photos to learn from in $folder"
+    for person in "$data/others"/person_*; do
+        mkdir -p "$folder/some/${person##*/}"
+        for photo in "$person"/00[0-5].*; do
+            ln -f "$photo" "$folder/some/${person##*/}/"
+        done
+    done
+    # Photos in which no face is found are left out, and said to be: no reason to stop.
+    "$faceshield" protect "$folder/some" --checkpoint "$model" --mechanism independent \
+        --prototypes "$model/prototypes.safetensors" --out "$folder/protected" \
+        >"$folder/protect.txt" 2>"$folder/protect.log" || tail -n 1 "$folder/protect.log" >&2
+    for person in "$data/others"/person_*; do
+        mkdir -p "$folder/people/${person##*/}"
+        ln -f "$person"/* "$folder/people/${person##*/}/"
+        for photo in "$folder/protected/${person##*/}"/*; do
+            ln -f "$photo" "$folder/people/${person##*/}/protected_${photo##*/}"
+        done
+    done
+    once "$folder/encoder.safetensors" train encoder "$folder/people" "$folder" \
+        --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 950))"
+    evaluate "$model" "$folder/report" --prototypes "$model/prototypes.safetensors" \
+        --attacker "adaptive=$folder/encoder.safetensors" --mechanism independent \
+        --without separation --without attributes --without detection
+    cat "$folder/report.txt"
+}
 # What stage I separates, and what perception tells; not what stage II paints.
 probe() { # FOLDER
     evaluate "$1" "$1/probe" --photos-per-person 6 --without attributes --without detection
@@ -169,6 +201,7 @@ for ((seed = 1; seed <= seeds; seed++)); do
         --mechanism independent --mechanism codebook:5 --baselines --sweep
     say "seed $seed: $(((SECONDS - started) / 60)) minutes"
     cat "$base/report.txt"
+    if $adaptive; then adapt; fi
     if $frontier; then
         found=("ours=$base/report/report.json")
         for one in "${others[@]}"; do

@@ -95,9 +95,8 @@ pub struct IrcWeights {
     pub per: f64,
     /// Published: come no nearer to the target's z_id than source and target are to each other.
     pub neg: f64,
-    /// Come near the identity that the face was given: −cos, of own pairs half (which `rec` holds
-    /// as well). Recognisers beside the encoder count half of it together, and only where the
-    /// identity is somebody's.
+    /// Come near the identity that the face was given: −cos. Recognisers beside the encoder count
+    /// half of it together, and only where the identity is somebody's.
     pub pos: f64,
     /// Keep away from the target's own identity: by how much E(Y) is nearer to it than the source,
     /// another person, is; of own pairs nothing. Recognisers beside the encoder count as much as
@@ -105,6 +104,9 @@ pub struct IrcWeights {
     pub push: f64,
     /// Keep every pixel: |Y − X|, of own pairs only.
     pub rec: f64,
+    /// Keep edges where they are and flat places flat: 1 − SSIM(Y, X). A patch is cheap to it, so
+    /// `near` has to keep patches away.
+    pub ssim: f64,
     /// Stay near every pixel: |Y − X|⁴. Many small changes cost little, a patch costs much.
     pub near: f64,
     /// Keep the colours of an 8 × 8 grid: mean square.
@@ -124,6 +126,7 @@ impl IrcWeights {
             pos: 0.0,
             push: 0.0,
             rec: 0.0,
+            ssim: 0.0,
             near: 0.0,
             low: 0.0,
             light: 0.0,
@@ -131,12 +134,13 @@ impl IrcWeights {
         match fidelity {
             Fidelity::Corrected => IrcWeights {
                 adv: 4.0,
-                pos: 6.0,
-                push: 8.0,
-                rec: 18.0,
-                near: 4.0,
-                low: 4.0,
-                light: 15.0,
+                pos: 3.0,
+                push: 9.0,
+                rec: 30.0,
+                ssim: 8.0,
+                near: 40.0,
+                low: 10.0,
+                light: 160.0,
                 ..none
             },
             Fidelity::Published => {
@@ -145,9 +149,9 @@ impl IrcWeights {
         }
     }
 
-    fn all(&self) -> [f64; 10] {
+    fn all(&self) -> [f64; 11] {
         let w = self;
-        [w.adv, w.iid, w.per, w.neg, w.pos, w.push, w.rec, w.near, w.low, w.light]
+        [w.adv, w.iid, w.per, w.neg, w.pos, w.push, w.rec, w.ssim, w.near, w.low, w.light]
     }
 }
 

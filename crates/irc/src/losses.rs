@@ -12,6 +12,8 @@ const REPEAT: f64 = 1.1;
 
 /// Cells along one side of the grid on which colour and light are kept.
 const GRID: i64 = 8;
+/// Pixels along one side of the windows in which structure is compared.
+const WINDOW: i64 = 8;
 
 /// Cosines of the rows of two batches [B, D] → `[B]`.
 pub(crate) fn cosines(a: &Tensor, b: &Tensor) -> Tensor {
@@ -92,6 +94,25 @@ pub fn push(e_y: &Tensor, (e_s, e_t): (&Tensor, &Tensor), shares: &Tensor) -> Te
 pub fn reconstruction(y: &Tensor, x: &Tensor, shares: &Tensor) -> Tensor {
     let off = widened(&(y - x)).abs().mean_dim(&[1i64, 2, 3][..], false, None);
     mean(&(off * shares))
+}
+
+/// 1 − SSIM(Y, X) ([Wang et al. 2004](https://doi.org/10.1109/TIP.2003.819861)) over square windows
+/// of 8 pixels, every fourth, mean over them and the batch.
+///
+/// # Shapes
+/// `y`, `x` [B, 3, S, S] in [−1, 1].
+pub fn dissimilarity(y: &Tensor, x: &Tensor) -> Tensor {
+    let (y, x) = (widened(y), widened(x));
+    let window = |t: &Tensor| t.avg_pool2d([WINDOW; 2], [WINDOW / 2; 2], [0; 2], false, true, None);
+    let (mean_y, mean_x) = (window(&y), window(&x));
+    let both = &mean_y * &mean_x;
+    let squares = mean_y.square() + mean_x.square();
+    let spread = window(&(y.square() + x.square())) - &squares;
+    let together = window(&(y * x)) - &both;
+    // The usual constants, for values whose range is 2.
+    let [c1, c2] = [0.01f64, 0.03].map(|k| (2.0 * k).powi(2));
+    let likeness = (both * 2.0 + c1) / (squares + c1) * ((together * 2.0 + c2) / (spread + c2));
+    1.0 - mean(&likeness)
 }
 
 /// |Y − X|⁴, mean over pixels and the batch.

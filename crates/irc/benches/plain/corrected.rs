@@ -93,6 +93,7 @@ impl Plain {
         let adv = losses::adversarial(&self.discriminator.forward(&y, mode).expect("scores"));
         let off = (&y - target).abs().mean_dim(&[1i64, 2, 3][..], false, None);
         let rec = (off * share(1.0, 0.0, 0.0)).mean(None);
+        let ssim = losses::dissimilarity(&y, target);
         let near = (&y - target).pow_tensor_scalar(4.0).mean(None);
         let cell = target.size()[2] / 8;
         let grid = (&y - target).avg_pool2d([cell; 2], [cell; 2], [0, 0], false, true, None);
@@ -101,7 +102,7 @@ impl Plain {
         let e_y = self.frozen.encoder();
         let features = e_y.features(&y);
         let e_y = e_y.head(&features[features.len() - 1]);
-        let pos = -(cos(&e_y, &wanted) * share(0.5, 1.0, 1.0)).mean(None);
+        let pos = -cos(&e_y, &wanted).mean(None);
         let nearer = |y: &Tensor, s: &Tensor, t: &Tensor| {
             ((cos(y, t) - cos(s, t)).relu() * share(0.0, 1.0, 1.0)).mean(None)
         };
@@ -112,11 +113,12 @@ impl Plain {
             let own = share(1.0, 0.0, 0.0).unsqueeze(1);
             let wanted = &t * &own + &s * (1.0 - &own);
             let share_of = 1.0 / judges.len() as f64;
-            judged_pos -= (cos(&face, &wanted) * share(0.5, 1.0, 0.0)).mean(None) * share_of;
+            judged_pos -= (cos(&face, &wanted) * share(1.0, 1.0, 0.0)).mean(None) * share_of;
             judged_push += nearer(&face, &s, &t) * share_of;
         }
         let total = &adv * w.adv
             + &rec * w.rec
+            + &ssim * w.ssim
             + &near * w.near
             + &low * w.low
             + &light * w.light
@@ -127,6 +129,7 @@ impl Plain {
             ("D_loss", d_loss),
             ("adv", adv),
             ("rec", rec),
+            ("ssim", ssim),
             ("near", near),
             ("low", low),
             ("light", light),

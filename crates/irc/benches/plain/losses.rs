@@ -58,3 +58,17 @@ pub(crate) fn negative(e_y: &Tensor, z_t: &Tensor, e_s: &Tensor, e_t: &Tensor) -
     let off = (cos(e_y, z_t) - &between).square().masked_select(&different);
     if off.numel() == 0 { off.sum(None) } else { off.mean(None) }
 }
+
+/// 1 − SSIM by its definition: means, variances and the covariance of each window of 8 × 8 pixels,
+/// every fourth.
+pub(crate) fn dissimilarity(y: &Tensor, x: &Tensor) -> Tensor {
+    let windows = |t: &Tensor| t.unfold(2, 8, 4).unfold(3, 8, 4).flatten(4, -1);
+    let mean = |t: &Tensor| t.mean_dim(&[-1i64][..], true, None);
+    let (y, x) = (windows(y), windows(x));
+    let (my, mx) = (mean(&y), mean(&x));
+    let (dy, dx) = (&y - &my, &x - &mx);
+    let colours = (&my * &mx * 2.0 + 4e-4) / (my.square() + mx.square() + 4e-4);
+    let edges =
+        (mean(&(&dy * &dx)) * 2.0 + 3.6e-3) / (mean(&dy.square()) + mean(&dx.square()) + 3.6e-3);
+    1.0 - (colours * edges).mean(None)
+}

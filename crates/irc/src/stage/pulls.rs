@@ -31,6 +31,10 @@ impl IrcStage {
             let rec = losses::reconstruction(face, &seen.target, &condition.own);
             painted.learn(report.term("rec", w.rec, rec))?;
         }
+        if w.ssim != 0.0 {
+            let ssim = losses::dissimilarity(face, &seen.target);
+            painted.learn(report.term("ssim", w.ssim, ssim))?;
+        }
         if w.near != 0.0 {
             let near = losses::nearness(face, &seen.target);
             painted.learn(report.term("near", w.near, near))?;
@@ -99,9 +103,8 @@ impl IrcStage {
         let w = &self.config.loss;
         let mut loss = Tensor::zeros([0i64; 0], (e_y.kind(), e_y.device()));
         if w.pos != 0.0 {
-            // Own pairs have `rec` to hold them as well.
-            let pulled = 1.0 - &condition.own * 0.5;
-            let pos = losses::pull(e_y, &condition.wanted, &pulled);
+            let everyone = condition.own.ones_like();
+            let pos = losses::pull(e_y, &condition.wanted, &everyone);
             loss += report.term("pos", w.pos * condition.risen, pos);
         }
         if w.push != 0.0 {
@@ -127,7 +130,7 @@ impl IrcStage {
         let share = 1.0 / self.judges.len() as f64;
         let own = condition.own.unsqueeze(1).gt(0.5);
         // A drawn identity is nobody's, so a judge has no face for it.
-        let known = &condition.own * 0.5 + &condition.swapped;
+        let known = &condition.own + &condition.swapped;
         let others = 1.0 - &condition.own;
         let mut sums = [0.0; 2].map(|zero: f64| Tensor::from(zero).to_device(own.device()));
         for judge in &self.judges {
