@@ -77,6 +77,9 @@ train() { # STAGE DATA FOLDER SETTINGS...
         --set seed="$seed" "$@" ${settings[@]+"${settings[@]}"} --data "$data" \
         --checkpoint-dir "$folder" --run-dir "$folder/run" >"$folder/$stage.txt" 2>"$folder/$stage.log" ||
         { tail -n 3 "$folder/$stage.log" >&2; exit 1; }
+    if grep -q "recognises nobody" "$folder/$stage.log"; then
+        fail "$folder: trained with a random recogniser"
+    fi
 }
 evaluate() { # FOLDER REPORT OPTIONS...
     local folder=$1 report=$2
@@ -89,13 +92,14 @@ evaluate() { # FOLDER REPORT OPTIONS...
 }
 
 preset=small
-# Of the frontier: names, and weights of irc.loss.
-others=("push_4 push=4.0" "push_16 push=16.0" "pos_6 pos=6.0" "ssim_2 ssim=2.0")
+# Of the frontier: names, and weights of irc.loss. All of them take fewer steps than the model.
+others=(preset "push_5 push=5.0" "push_16 push=16.0" "ssim_2 ssim=2.0" "light_20 light=20.0")
+frontier_epochs=3
 train_people=400 test_people=100 per_person=24 judge_epochs=6
 if $quick; then
     train_people=12 test_people=4 per_person=4 judge_epochs=1
     brief=(--reader-steps 20 --resamples 100)
-    others=("${others[0]}")
+    others=("${others[@]:0:2}")
     settings+=(--set encoder.epochs=1 --set encoder.batch_size=8 --set fse.steps=2
         --set irc.steps=4 --set irc.checkpoint_every=4 --set irc.validate_every=4)
 fi
@@ -108,6 +112,9 @@ prepare() { # the people and the recognisers of $seed
     once "$data/others/labels.jsonl" people 2000 "$train_people" "$per_person" "$data/others"
     once "$data/validation/labels.jsonl" people 5000 "$((test_people / 2))" 12 "$data/validation"
     once "$data/test/labels.jsonl" people 7000 "$test_people" 20 "$data/test"
+    # The one thing that fetches the detector, which evaluation would do without.
+    once "$base/aligned" "$faceshield" align "$data/validation/person_05000/000.png" \
+        --out "$base/aligned" >/dev/null
     once "$base/model/encoder.safetensors" train encoder "$data/people" "$base/model"
     # Recognisers beside ours: those that training asks, and one that nothing of ours has seen.
     local judge
@@ -120,14 +127,12 @@ prepare() { # the people and the recognisers of $seed
         --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 900))"
 }
 
-with_encoder() { # FOLDER: a folder to train in, with our recogniser
-    mkdir -p "$1"
-    cp "$base/model/encoder.safetensors" "$1/"
-}
-stages() { # FOLDER: stages I and II, and public identities to draw
+stages() { # FOLDER SETTINGS...: stages I and II, and public identities to draw
     local folder=$1
-    train fse "$data/people" "$folder"
-    train irc "$data/people" "$folder" --set "irc.judges=$judges" --validation "$data/validation"
+    shift
+    train fse "$data/people" "$folder" "$@"
+    train irc "$data/people" "$folder" "$@" --set "irc.judges=$judges" \
+        --validation "$data/validation"
     once "$folder/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
         --checkpoint "$folder" --out "$folder/prototypes.safetensors" >/dev/null
 }
@@ -164,22 +169,25 @@ adapt() {
 probe() { # FOLDER
     evaluate "$1" "$1/probe" --photos-per-person 6 --without attributes --without detection
 }
-# Stage I without one of its parts. Stage II takes one step, for a model that can be evaluated.
-ablate() { # NAME SETTING
-    local folder=$base/without_$1
-    with_encoder "$folder"
-    train fse "$data/people" "$folder" --set "$2"
-    train irc "$data/people" "$folder" --set "$2" --max-steps 1
+# Stage I otherwise, over the same recogniser. Stage II takes one step, for a model that can be
+# evaluated.
+ablate() { # NAME SETTINGS...
+    local name=$1 folder=$base/$1
+    shift
+    train fse "$data/people" "$folder" "${ours[@]}" "$@"
+    train irc "$data/people" "$folder" "${ours[@]}" "$@" --max-steps 1
     probe "$folder"
+    found+=("$name=$folder/probe/report.json")
 }
 # Stage II with other weights, over the same stage I.
 weigh() { # NAME SETTINGS...
     local folder=$base/weights_$1 weight weights=()
     shift
     for weight in "$@"; do weights+=(--set "irc.loss.$weight"); done
-    with_encoder "$folder"
+    mkdir -p "$folder"
     cp -R "$model/checkpoints_FSE" "$folder/"
-    train irc "$data/people" "$folder" --set "irc.judges=$judges" "${weights[@]}"
+    train irc "$data/people" "$folder" --set "irc.judges=$judges" \
+        --set irc.epochs="$frontier_epochs" ${weights[@]+"${weights[@]}"}
     evaluate "$folder" "$folder/report" --prototypes "$model/prototypes.safetensors" \
         --mechanism independent --without separation
 }
@@ -196,6 +204,7 @@ for ((seed = 1; seed <= seeds; seed++)); do
     prepare
     judges="[\"$base/judge_1/encoder.safetensors\", \"$base/judge_2/encoder.safetensors\"]"
     model=$base/model
+    ours=(--set "encoder_weights=$model/encoder.safetensors")
     stages "$model"
     evaluate "$model" "$base/report" --prototypes "$model/prototypes.safetensors" \
         --mechanism independent --mechanism codebook:5 --baselines --sweep
@@ -203,11 +212,11 @@ for ((seed = 1; seed <= seeds; seed++)); do
     cat "$base/report.txt"
     if $adaptive; then adapt; fi
     if $frontier; then
-        found=("ours=$base/report/report.json")
+        found=()
         for one in "${others[@]}"; do
-            read -r name weights <<<"$one"
-            read -ra weights <<<"$weights"
-            weigh "$name" "${weights[@]}"
+            read -ra weights <<<"$one"
+            name=${weights[0]}
+            weigh "${weights[@]}"
             found+=("$name=$base/weights_$name/report/report.json")
         done
         compare frontier "${found[@]}"
@@ -217,18 +226,16 @@ for ((seed = 1; seed <= seeds; seed++)); do
     found=("ours=$model/probe/report.json")
     for term in alignment hsic retention information shallow_information leakage; do
         # As good as 0, of which parameters would be left that no loss concerns: an error.
-        ablate "$term" "fse.loss.$term=1e-9"
-        found+=("without_$term=$base/without_$term/probe/report.json")
+        ablate "without_$term" --set "fse.loss.$term=1e-9"
     done
-    ablate discriminants fse.discriminants=0
-    found+=("without_discriminants=$base/without_discriminants/probe/report.json")
+    ablate without_discriminants --set fse.discriminants=0
+    preset=launch/experiments/published.toml ablate published
+    compare ablations "${found[@]}"
+    # And stage II as published, which goes on after its one step.
     published=$base/published
-    with_encoder "$published"
-    preset=launch/experiments/published.toml stages "$published"
+    preset=launch/experiments/published.toml stages "$published" "${ours[@]}"
     evaluate "$published" "$published/report" \
         --prototypes "$published/prototypes.safetensors" --mechanism independent
-    probe "$published"
-    compare ablations "${found[@]}" "published=$published/probe/report.json"
 done
 if ((seeds > 1)); then
     base=$out found=()
