@@ -127,14 +127,17 @@ prepare() { # the people and the recognisers of $seed
         --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 900))"
 }
 
+prototypes() { # FOLDER: public identities to draw, of the model in it
+    once "$1/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
+        --checkpoint "$1" --out "$1/prototypes.safetensors" >/dev/null
+}
 stages() { # FOLDER SETTINGS...: stages I and II, and public identities to draw
     local folder=$1
     shift
     train fse "$data/people" "$folder" "$@"
     train irc "$data/people" "$folder" "$@" --set "irc.judges=$judges" \
         --validation "$data/validation"
-    once "$folder/prototypes.safetensors" "$faceshield" prototypes --data "$data/people" \
-        --checkpoint "$folder" --out "$folder/prototypes.safetensors" >/dev/null
+    prototypes "$folder"
 }
 # An attacker who has the model: protects photos of people that he knows, other ones than those that
 # anything is measured on, and trains a recogniser on them before and after.
@@ -188,7 +191,8 @@ weigh() { # NAME SETTINGS...
     cp -R "$model/checkpoints_FSE" "$folder/"
     train irc "$data/people" "$folder" --set "irc.judges=$judges" \
         --set irc.epochs="$frontier_epochs" ${weights[@]+"${weights[@]}"}
-    evaluate "$folder" "$folder/report" --prototypes "$model/prototypes.safetensors" \
+    prototypes "$folder"
+    evaluate "$folder" "$folder/report" --prototypes "$folder/prototypes.safetensors" \
         --mechanism independent --without separation
 }
 compare() { # NAME REPORTS...

@@ -64,7 +64,7 @@ scripts/chaos.sh --short
 
 step "the proof, in brief"
 rm -rf target/proof
-scripts/proof.sh --quick --ablations --frontier --out target/proof >/dev/null
+scripts/proof.sh --quick --adaptive --ablations --frontier --out target/proof >/dev/null
 
 step "JPEG decoding with libjpeg-turbo"
 if command -v cmake >/dev/null && command -v nasm >/dev/null; then
