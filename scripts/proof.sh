@@ -150,10 +150,12 @@ adapt() {
             ln -f "$photo" "$folder/some/${person##*/}/"
         done
     done
-    # Photos in which no face is found are left out, and said to be: no reason to stop.
+    # Photos in which no face is found are left out, and said to be: no reason to stop. Whatever
+    # else is wrong leaves no summary.
     "$faceshield" protect "$folder/some" --checkpoint "$model" --mechanism independent \
         --prototypes "$model/prototypes.safetensors" --out "$folder/protected" \
         >"$folder/protect.txt" 2>"$folder/protect.log" || tail -n 1 "$folder/protect.log" >&2
+    grep -q "^[0-9]* photos: " "$folder/protect.txt" || exit 1
     for person in "$data/others"/person_*; do
         mkdir -p "$folder/people/${person##*/}"
         ln -f "$person"/* "$folder/people/${person##*/}/"

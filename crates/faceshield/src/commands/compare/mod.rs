@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use anyhow::Context;
 
+use crate::commands::evaluate::{number, r_squared};
 use crate::failure::misuse;
 use crate::output;
 use read::{Attributes, Report};
@@ -95,24 +96,19 @@ fn tell(name: &str, report: &Report) -> anyhow::Result<()> {
         output::line(format_args!(
             "  {}: AUC {:.3}, PSNR {}, SSIM {}, {}",
             one.name,
-            auc.value,
-            read::number(one.utility.psnr, 1),
-            read::number(one.utility.ssim, 3),
-            attributes(one.utility.attributes.as_ref())
+            auc.value(),
+            number(one.utility.psnr, 1),
+            number(one.utility.ssim, 3),
+            r_squared(Attributes::groups(one.utility.attributes.as_ref()))
         ))?;
     }
     if let Some(found) = &report.separation {
         let Some(probe) = found.perception() else { return Ok(()) };
         output::line(format_args!(
             "  perception: identity {}, {}",
-            read::number(probe.identity, 3),
-            attributes(probe.attributes.as_ref())
+            number(probe.identity, 3),
+            r_squared(Attributes::groups(probe.attributes.as_ref()))
         ))?;
     }
     Ok(())
-}
-
-fn attributes(read: Option<&Attributes>) -> String {
-    let [pose, light, expression] = Attributes::groups(read).map(|group| read::number(group, 3));
-    format!("R² of pose {pose}, light {light}, expression {expression}")
 }

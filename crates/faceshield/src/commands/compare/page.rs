@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ::page::{Axis, Chart, Page, Point, Series, Style, Table};
 
-use super::read::{Attributes, Number, Protection, Report, Separation, number};
+use super::read::{Attributes, Protection, Report, Separation};
+use crate::commands::evaluate::{Measured, number};
 
 /// A chart and the name of its file.
 type Drawn = (String, Chart);
@@ -20,7 +21,7 @@ const LEFT: [(&str, &str); 5] = [
 ];
 
 /// The numbers of [`LEFT`].
-fn left(one: &Protection) -> [Option<Number>; 5] {
+fn left(one: &Protection) -> [Option<Measured>; 5] {
     let [pose, light, expression] = Attributes::groups(one.utility.attributes.as_ref());
     [one.utility.psnr, one.utility.ssim, pose, light, expression]
 }
@@ -44,11 +45,11 @@ pub(super) fn write(found: &[(String, Report)], path: &Path) -> anyhow::Result<V
         }
     }
     for name in names {
-        let of = |report: &'_ Report| report.protections.iter().position(|one| one.name == name);
         let rows: Vec<(&str, &Protection)> = found
             .iter()
             .filter_map(|(of_report, report)| {
-                Some((of_report.as_str(), &report.protections[of(report)?]))
+                let found = report.protections.iter().find(|one| one.name == name)?;
+                Some((of_report.as_str(), found))
             })
             .collect();
         page.section(name);
@@ -148,11 +149,11 @@ fn chart<'a>(
     title: String,
     x: &str,
     y: &str,
-    points: impl Iterator<Item = (&'a str, Option<Number>, Option<Number>)>,
+    points: impl Iterator<Item = (&'a str, Option<Measured>, Option<Measured>)>,
 ) -> Option<Drawn> {
-    let series = |(name, x, y): (&str, Option<Number>, Option<Number>)| {
+    let series = |(name, x, y): (&str, Option<Measured>, Option<Measured>)| {
         let (x, y) = (x?, y?);
-        let point = Point::new(x.value, y.value).between(y.low, y.high);
+        let point = Point::new(x.value(), y.value()).between(y.interval.low, y.interval.high);
         Some(Series { name: name.to_owned(), points: vec![point], style: Style::Dots })
     };
     let series: Vec<Series> = points.filter_map(series).collect();

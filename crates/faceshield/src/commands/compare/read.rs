@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context;
+use metrics::Genuine;
 use serde::Deserialize;
 
-use crate::commands::evaluate::FORMAT;
+use crate::commands::evaluate::{FORMAT, Measured};
 use crate::failure::misuse;
 
 #[derive(Debug, Deserialize)]
@@ -23,39 +24,31 @@ struct Data {
     photos: usize,
 }
 
-/// A number and its interval.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct Number {
-    pub(super) value: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-}
-
 #[derive(Debug, Deserialize)]
 pub(super) struct Protection {
     pub(super) name: String,
     privacy: Vec<Attack>,
     pub(super) utility: Utility,
     #[serde(default)]
-    pub(super) identity_painted: Option<Number>,
+    pub(super) identity_painted: Option<Measured>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Attack {
-    against: String,
-    auc: Number,
+    against: Genuine,
+    auc: Measured,
     #[serde(default)]
-    rank1: Option<Number>,
+    rank1: Option<Measured>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Utility {
     #[serde(default)]
-    pub(super) psnr: Option<Number>,
+    pub(super) psnr: Option<Measured>,
     #[serde(default)]
-    pub(super) ssim: Option<Number>,
+    pub(super) ssim: Option<Measured>,
     #[serde(default)]
-    pub(super) face_found: Option<Number>,
+    pub(super) face_found: Option<Measured>,
     #[serde(default)]
     pub(super) attributes: Option<Attributes>,
 }
@@ -63,9 +56,9 @@ pub(super) struct Utility {
 /// R² of each group.
 #[derive(Debug, Deserialize)]
 pub(super) struct Attributes {
-    pose: Number,
-    light: Number,
-    expression: Number,
+    pose: Measured,
+    light: Measured,
+    expression: Measured,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,14 +71,14 @@ pub(super) struct Separation {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Change {
-    pub(super) trained: Number,
+    pub(super) trained: Measured,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Probe {
     features: String,
     #[serde(default)]
-    pub(super) identity: Option<Number>,
+    pub(super) identity: Option<Measured>,
     #[serde(default)]
     pub(super) attributes: Option<Attributes>,
 }
@@ -118,23 +111,23 @@ impl Report {
 
 impl Protection {
     /// AUC of the attacker that knows most people again by their own originals.
-    pub(super) fn worst(&self) -> Option<Number> {
-        self.own().map(|one| one.auc).max_by(|a, b| a.value.total_cmp(&b.value))
+    pub(super) fn worst(&self) -> Option<Measured> {
+        self.own().map(|one| one.auc).max_by(|a, b| a.value().total_cmp(&b.value()))
     }
 
     /// Rank 1 of the attacker that finds most people.
-    pub(super) fn rank1(&self) -> Option<Number> {
-        self.own().filter_map(|one| one.rank1).max_by(|a, b| a.value.total_cmp(&b.value))
+    pub(super) fn rank1(&self) -> Option<Measured> {
+        self.own().filter_map(|one| one.rank1).max_by(|a, b| a.value().total_cmp(&b.value()))
     }
 
     fn own(&self) -> impl Iterator<Item = &Attack> {
-        self.privacy.iter().filter(|one| one.against == "own_photo")
+        self.privacy.iter().filter(|one| one.against == Genuine::OwnPhoto)
     }
 }
 
 impl Attributes {
     /// Of pose, light and expression.
-    pub(super) fn groups(read: Option<&Attributes>) -> [Option<Number>; 3] {
+    pub(super) fn groups(read: Option<&Attributes>) -> [Option<Measured>; 3] {
         read.map_or([None; 3], |one| [one.pose, one.light, one.expression].map(Some))
     }
 }
@@ -144,9 +137,4 @@ impl Separation {
     pub(super) fn perception(&self) -> Option<&Probe> {
         self.probes.iter().find(|probe| probe.features == "perception")
     }
-}
-
-/// A number with so many digits, or a dash.
-pub(super) fn number(one: Option<Number>, digits: usize) -> String {
-    one.map_or("–".to_owned(), |one| format!("{:.digits$}", one.value))
 }

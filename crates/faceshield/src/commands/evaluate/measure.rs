@@ -1,21 +1,26 @@
 //! Numbers with intervals.
 
 use metrics::{Bootstrap, Interval};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A measured number, its 95 % interval (by drawing people), and how many photos or pairs it is
 /// of.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Measured {
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
     #[serde(flatten)]
-    pub(super) interval: Interval,
+    pub(crate) interval: Interval,
     pub(super) n: usize,
 }
 
 impl Measured {
-    pub(super) fn value(&self) -> f64 {
+    pub(crate) fn value(&self) -> f64 {
         self.interval.value
     }
+}
+
+/// So many digits of a number, or a dash where nothing was measured.
+pub(crate) fn number(one: Option<Measured>, digits: usize) -> String {
+    one.map_or("–".to_owned(), |one| format!("{:.digits$}", one.value()))
 }
 
 /// How intervals are made.

@@ -33,9 +33,11 @@ pub(crate) use args::Args;
 use args::Part;
 use attacker::Attacker;
 use measure::Intervals;
+pub(crate) use measure::{Measured, number};
 use reader::Reader;
 pub(crate) use report::FORMAT;
 use report::{Data, Judge, ModelCard, Report};
+pub(crate) use tell::r_squared;
 use work::{Scope, Work};
 
 /// What the model's own recogniser is called among the attackers.

@@ -5,7 +5,7 @@ use std::path::Path;
 use metrics::Genuine;
 
 use super::attributes::AttributesRead;
-use super::measure::Measured;
+use super::measure::{Measured, number};
 use super::report::{ProtectionReport, Report};
 use super::separation::Separation;
 use super::{PAGE, REPORT};
@@ -39,19 +39,15 @@ pub(super) fn tell(out: &Path, report: &Report) -> anyhow::Result<()> {
     Ok(output::line(format_args!("report: {out}/{REPORT} and {out}/{PAGE}"))?)
 }
 
-fn number(one: Option<Measured>) -> String {
-    one.map_or("–".to_owned(), |one| format!("{:.3}", one.value()))
-}
-
 fn protection(one: &ProtectionReport) -> anyhow::Result<()> {
     let (name, utility) = (&one.card.name, &one.utility);
     let psnr = utility.psnr.map_or("–".to_owned(), |one| format!("{:.1} dB", one.value()));
-    let mut line = format!("{name}: PSNR {psnr}, SSIM {}", number(utility.ssim));
+    let mut line = format!("{name}: PSNR {psnr}, SSIM {}", number(utility.ssim, 3));
     if one.identity_painted.is_some() {
-        line += &format!(", cosine with its identity {}", number(one.identity_painted));
+        line += &format!(", cosine with its identity {}", number(one.identity_painted, 3));
     }
     if utility.findings.face_found.is_some() {
-        line += &format!(", faces found {}", number(utility.findings.face_found));
+        line += &format!(", faces found {}", number(utility.findings.face_found, 3));
     }
     output::line(line)?;
     if let Some(read) = &utility.attributes {
@@ -66,16 +62,21 @@ fn protection(one: &ProtectionReport) -> anyhow::Result<()> {
             "  {} against {against}: AUC {:.3}, rank 1 {}, success {}",
             one.attacker,
             one.auc.value(),
-            number(one.rank1),
-            number(one.success)
+            number(one.rank1, 3),
+            number(one.success, 3)
         ))?;
     }
     Ok(())
 }
 
 fn attributes(read: &AttributesRead) -> String {
-    let [pose, light, expression] = [read.pose, read.light, read.expression].map(|r| r.value());
-    format!("R² of pose {pose:.3}, light {light:.3}, expression {expression:.3}")
+    r_squared([read.pose, read.light, read.expression].map(Some))
+}
+
+/// R² of pose, light and expression.
+pub(crate) fn r_squared(read: [Option<Measured>; 3]) -> String {
+    let [pose, light, expression] = read.map(|group| number(group, 3));
+    format!("R² of pose {pose}, light {light}, expression {expression}")
 }
 
 fn separation(found: &Separation) -> anyhow::Result<()> {
@@ -91,7 +92,7 @@ fn separation(found: &Separation) -> anyhow::Result<()> {
     for probe in &found.probes {
         let read = probe.attributes.as_ref();
         let read = read.map_or(String::new(), |read| format!(", {}", attributes(read)));
-        let (name, identity) = (probe.features, number(probe.identity));
+        let (name, identity) = (probe.features, number(probe.identity, 3));
         output::line(format_args!("  from {name}: identity {identity}{read}"))?;
     }
     Ok(())
