@@ -4,19 +4,20 @@
 #
 #   scripts/proof.sh                          one seed
 #   scripts/proof.sh --seeds 3                three, one after the other
-#   scripts/proof.sh --adaptive               and an attacker who learns from protected photos
+#   scripts/proof.sh --adaptive               and an attacker who learns from protected photos, of
+#                                             each model whose photos are judged
 #   scripts/proof.sh --ablations              and what each term of stage I does, and published
 #   scripts/proof.sh --frontier               and stage II with other weights: privacy and picture
-#   scripts/proof.sh --set irc.steps=12000    for `faceshield train`
+#   scripts/proof.sh --adversary              stage II with a recogniser that learns against it
+#   scripts/proof.sh --set irc.epochs=18      for `faceshield train`
 #
 # A run that was stopped goes on where it was when it is started again. The results:
-# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/report.txt, those of the attacker who
-# learns in OUT/seed_N/adaptive/report.txt; of what is compared
+# OUT/seed_N/report/report.html, its numbers in OUT/seed_N/report.txt; of what is compared
 # OUT/seed_N/ablations.html, OUT/seed_N/frontier.html and OUT/seeds.html, with numbers in .txt and
 # charts beside them.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$root/runs/proof seeds=1 quick=false adaptive=false ablations=false frontier=false
+out=$root/runs/proof seeds=1 quick=false adversary=false adaptive=false ablations=false frontier=false
 settings=() brief=()
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
@@ -35,6 +36,7 @@ while (($#)); do
         esac
         shift
         ;;
+    --adversary) adversary=true ;;
     --adaptive) adaptive=true ;;
     --ablations) ablations=true ;;
     --frontier) frontier=true ;;
@@ -81,25 +83,27 @@ train() { # STAGE DATA FOLDER SETTINGS...
         fail "$folder: trained with a random recogniser"
     fi
 }
-evaluate() { # FOLDER REPORT OPTIONS...
-    local folder=$1 report=$2
+evaluate() { # FOLDER REPORT OPTIONS...: with the attacker who has learnt from its photos, if any
+    local folder=$1 report=$2 knows=()
     shift 2
+    if [[ -e $folder/adaptive/encoder.safetensors ]]; then
+        knows=(--attacker "adaptive=$folder/adaptive/encoder.safetensors")
+    fi
     say "evaluate $folder"
     "$faceshield" evaluate --checkpoint "$folder" --data "$data/test" --train-data "$data/people" \
-        --attacker "unseen=$base/unseen/encoder.safetensors" --seed "$seed" "$@" \
+        --attacker "unseen=$base/unseen/encoder.safetensors" ${knows[@]+"${knows[@]}"} \
+        --seed "$seed" "$@" \
         ${brief[@]+"${brief[@]}"} --out "$report" \
         >"$report.txt"
 }
 
 preset=small
-# Of the frontier: names, and weights of irc.loss. All of them take fewer steps than the model.
-others=(preset "push_5 push=5.0" "push_16 push=16.0" "ssim_2 ssim=2.0" "light_20 light=20.0")
+# Of the models of the frontier: fewer than the model's own.
 frontier_epochs=3
 train_people=400 test_people=100 per_person=24 judge_epochs=6
 if $quick; then
     train_people=12 test_people=4 per_person=4 judge_epochs=1
     brief=(--reader-steps 20 --resamples 100)
-    others=("${others[@]:0:2}")
     settings+=(--set encoder.epochs=1 --set encoder.batch_size=8 --set fse.steps=2
         --set irc.steps=4 --set irc.checkpoint_every=4 --set irc.validate_every=4)
 fi
@@ -136,13 +140,14 @@ stages() { # FOLDER SETTINGS...: stages I and II, and public identities to draw
     shift
     train fse "$data/people" "$folder" "$@"
     train irc "$data/people" "$folder" "$@" --set "irc.judges=$judges" \
-        --validation "$data/validation"
+        ${pursued[@]+"${pursued[@]}"} --validation "$data/validation"
     prototypes "$folder"
 }
-# An attacker who has the model: protects photos of people that he knows, other ones than those that
+# An attacker who has a model: protects photos of people that he knows, other ones than those that
 # anything is measured on, and trains a recogniser on them before and after.
-adapt() {
-    local folder=$base/adaptive person photo
+adapt() { # FOLDER
+    local model=$1 folder=$1/adaptive person photo
+    if [[ -e $folder/encoder.safetensors ]]; then return; fi
     say "protected photos to learn from in $folder"
     for person in "$data/others"/person_*; do
         mkdir -p "$folder/some/${person##*/}"
@@ -163,12 +168,8 @@ adapt() {
             ln -f "$photo" "$folder/people/${person##*/}/protected_${photo##*/}"
         done
     done
-    once "$folder/encoder.safetensors" train encoder "$folder/people" "$folder" \
+    train encoder "$folder/people" "$folder" \
         --set width_divisor=16 --set encoder.epochs="$judge_epochs" --set seed="$((seed + 950))"
-    evaluate "$model" "$folder/report" --prototypes "$model/prototypes.safetensors" \
-        --attacker "adaptive=$folder/encoder.safetensors" --mechanism independent \
-        --without separation --without attributes --without detection
-    cat "$folder/report.txt"
 }
 # What stage I separates, and what perception tells; not what stage II paints.
 probe() { # FOLDER
@@ -184,18 +185,30 @@ ablate() { # NAME SETTINGS...
     probe "$folder"
     found+=("$name=$folder/probe/report.json")
 }
-# Stage II with other weights, over the same stage I.
-weigh() { # NAME SETTINGS...
-    local folder=$base/weights_$1 weight weights=()
+# Stage II otherwise, over the same stage I.
+vary() { # NAME SETTINGS...
+    local name=$1 folder=$base/weights_$1
     shift
-    for weight in "$@"; do weights+=(--set "irc.loss.$weight"); done
     mkdir -p "$folder"
     cp -R "$model/checkpoints_FSE" "$folder/"
     train irc "$data/people" "$folder" --set "irc.judges=$judges" \
-        --set irc.epochs="$frontier_epochs" ${weights[@]+"${weights[@]}"}
+        --set irc.epochs="$frontier_epochs" "$@"
     prototypes "$folder"
+    if $adaptive; then adapt "$folder"; fi
     evaluate "$folder" "$folder/report" --prototypes "$folder/prototypes.safetensors" \
         --mechanism independent --without separation
+    found+=("$name=$folder/report/report.json")
+}
+weigh() {
+    found=()
+    vary preset
+    vary adversary "${pursuer[@]}"
+    if ! $quick; then
+        vary push_5 --set irc.loss.push=5.0
+        vary push_16 --set irc.loss.push=16.0
+        vary light_20 --set irc.loss.light=20.0
+    fi
+    compare frontier "${found[@]}"
 }
 compare() { # NAME REPORTS...
     local name=$1
@@ -209,24 +222,18 @@ for ((seed = 1; seed <= seeds; seed++)); do
     started=$SECONDS
     prepare
     judges="[\"$base/judge_1/encoder.safetensors\", \"$base/judge_2/encoder.safetensors\"]"
+    # Starts as one that judges.
+    pursuer=(--set "irc.adversary=$base/judge_1/encoder.safetensors") pursued=()
+    if $adversary; then pursued=("${pursuer[@]}"); fi
     model=$base/model
     ours=(--set "encoder_weights=$model/encoder.safetensors")
     stages "$model"
+    if $adaptive; then adapt "$model"; fi
     evaluate "$model" "$base/report" --prototypes "$model/prototypes.safetensors" \
         --mechanism independent --mechanism codebook:5 --baselines --sweep
     say "seed $seed: $(((SECONDS - started) / 60)) minutes"
     cat "$base/report.txt"
-    if $adaptive; then adapt; fi
-    if $frontier; then
-        found=()
-        for one in "${others[@]}"; do
-            read -ra weights <<<"$one"
-            name=${weights[0]}
-            weigh "${weights[@]}"
-            found+=("$name=$base/weights_$name/report/report.json")
-        done
-        compare frontier "${found[@]}"
-    fi
+    if $frontier; then weigh; fi
     $ablations || continue
     probe "$model"
     found=("ours=$model/probe/report.json")

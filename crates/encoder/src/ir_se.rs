@@ -135,6 +135,11 @@ impl Encoder {
         }
     }
 
+    /// The model that it belongs to.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
     /// Length of an identity.
     pub fn embedding(&self) -> i64 {
         self.config.embedding()

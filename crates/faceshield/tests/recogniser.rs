@@ -103,10 +103,13 @@ fn people_never_seen_are_told_apart_and_the_stages_use_it() {
     assert!(said(&folder).contains(newest));
     let random = [&anew[..], &["--set", "encoder_weights=random"]].concat();
     assert!(said(&random).contains("randomly initialised"));
-    // Stage II lets it judge, whatever its width.
+    // Stage II lets it judge, or learn beside it, whatever its width.
     let irc = ["train", "irc", "--preset", "demo", "--data", "people", "--max-steps", "1"];
     let judged = ["--set", "judges=[\"encoder.safetensors\"]", "--set", "width_divisor=16"];
-    place.done(&[&irc[..], &judged].concat());
+    let chased = ["--set", "adversary=encoder.safetensors", "--set", "warmup=0"];
+    place.done(&[&irc[..], &judged, &chased].concat());
+    let model = support::tensors(&place.path("checkpoints_IRC/step_00000001/model.safetensors"));
+    assert!(trained.keys().all(|name| model.contains_key(&format!("adversary.{name}"))));
     let judged = |line: &&serde_json::Value| line["losses"].get("judged_push").is_some();
     assert_eq!(self::lines(&place, "runs/demo").iter().filter(judged).count(), 1);
     for (judges, why) in [
@@ -116,6 +119,12 @@ fn people_never_seen_are_told_apart_and_the_stages_use_it() {
     ] {
         let judges = format!("judges={judges}");
         let words = ["--set", &judges, "--set", "width_divisor=16", "--resume", "none"];
+        let line = error_line(&place.run(&[&irc[..], &words].concat()));
+        assert!(line.contains(why), "{line}");
+    }
+    for (file, why) in [("none.safetensors", "adversary: "), ("people", "people")] {
+        let adversary = format!("adversary={file}");
+        let words = ["--set", &adversary, "--set", "width_divisor=16", "--resume", "none"];
         let line = error_line(&place.run(&[&irc[..], &words].concat()));
         assert!(line.contains(why), "{line}");
     }

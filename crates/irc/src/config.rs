@@ -102,6 +102,9 @@ pub struct IrcWeights {
     /// another person, is; of own pairs nothing. Recognisers beside the encoder count as much as
     /// it does, together. Linear: a square lets go before it is safe.
     pub push: f64,
+    /// As `push`, in the eyes of the adversary, where there is one: a recogniser that learns all the
+    /// while to see through what is painted.
+    pub adversary: f64,
     /// Keep every pixel: |Y − X|, of own pairs only.
     pub rec: f64,
     /// Keep edges where they are and flat places flat: 1 − SSIM(Y, X). A patch is cheap to it, so
@@ -125,6 +128,7 @@ impl IrcWeights {
             neg: 0.0,
             pos: 0.0,
             push: 0.0,
+            adversary: 0.0,
             rec: 0.0,
             ssim: 0.0,
             near: 0.0,
@@ -136,6 +140,7 @@ impl IrcWeights {
                 adv: 4.0,
                 pos: 3.0,
                 push: 9.0,
+                adversary: 9.0,
                 rec: 30.0,
                 ssim: 8.0,
                 near: 40.0,
@@ -149,9 +154,22 @@ impl IrcWeights {
         }
     }
 
-    fn all(&self) -> [f64; 11] {
+    fn all(&self) -> [f64; 12] {
         let w = self;
-        [w.adv, w.iid, w.per, w.neg, w.pos, w.push, w.rec, w.ssim, w.near, w.low, w.light]
+        [
+            w.adv,
+            w.iid,
+            w.per,
+            w.neg,
+            w.pos,
+            w.push,
+            w.adversary,
+            w.rec,
+            w.ssim,
+            w.near,
+            w.low,
+            w.light,
+        ]
     }
 }
 

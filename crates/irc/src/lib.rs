@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aad;
+mod adversary;
 mod condition;
 mod config;
 mod decoder;

@@ -87,6 +87,20 @@ pub fn push(e_y: &Tensor, (e_s, e_t): (&Tensor, &Tensor), shares: &Tensor) -> Te
     mean(&((cosines(e_y, e_t) - cosines(e_s, e_t)).relu() * shares))
 }
 
+/// Adversary: −cos of who it takes the target for and who that is; and of a painted face, by how
+/// much it takes it for the source rather than the target. Mean over the batch; a painted face
+/// counts `shares` of it.
+///
+/// # Shapes
+/// `a_t`, `a_y` (what it sees in target and painted face), `e_s`, `e_t` [B, D], `shares` `[B]`.
+pub fn pursuit(
+    (a_t, a_y): (&Tensor, &Tensor),
+    (e_s, e_t): (&Tensor, &Tensor),
+    shares: &Tensor,
+) -> Tensor {
+    mean(&((cosines(a_y, e_s) - cosines(a_y, e_t)) * shares - cosines(a_t, e_t)))
+}
+
 /// |Y − X|, mean over pixels and the batch; a pair counts `shares` of it.
 ///
 /// # Shapes

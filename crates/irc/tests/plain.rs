@@ -1,5 +1,5 @@
 //! A step of stage II as it is computed against its definition, in float64 on a narrow model:
-//! every loss, and the gradient of every trained tensor of all three optimizers.
+//! every loss, and the gradient of every trained tensor of all optimizers.
 //!
 //! Between the two lie: no graph through the frozen half, restricted passes where z_id is
 //! wanted only, fewer forward passes, one loss at a time back to the face, masks as matrix
@@ -40,13 +40,16 @@ fn stage(config: &ModelConfig, settings: IrcConfig) -> IrcStage {
     let stats = stats.finish().unwrap();
     let extractor = Extractor::new(config, encoder, &stats, 0.3, 2, Device::Cpu);
     let stage = IrcStage::new(extractor, config, settings, 5).unwrap();
-    for (_, mut tensor) in stage.state() {
-        if tensor.is_floating_point() {
-            let double = tensor.detach().to_kind(Kind::Double);
-            tensor.set_data(&double);
-        }
-    }
+    widen(stage.state());
     stage
+}
+
+/// From here on in float64.
+fn widen(tensors: weights::Tensors) {
+    for (_, mut tensor) in tensors.into_iter().filter(|(_, tensor)| tensor.is_floating_point()) {
+        let double = tensor.detach().to_kind(Kind::Double);
+        tensor.set_data(&double);
+    }
 }
 
 /// Two steps, ours and by definition, on the same batch: every loss, every gradient.
@@ -78,8 +81,10 @@ fn agree(
         assert!(size > 0.0 && gap < 1e-11 * size, "{name}: {gap:e} of {size:e}");
     }
     // Adam's first mean is (1 − β₁) times the gradient. Biases before a norm have none but
-    // rounding: a share of the whole group's largest number is the measure of those. Seen:
-    // 3e-11 at most, 1e-10 for such biases.
+    // rounding: a share of the whole group's largest number is the measure of those. The generator
+    // learns from networks that took a step, of which Adam makes as much as of any other where the
+    // gradient is near nothing. Seen: 8e-10 at most, 5e-9 for such biases; without the adversary
+    // 3e-11 and 1e-10.
     let moments = optim.state();
     for group in stage.groups() {
         let of_group = &gradients[group.name];
@@ -90,7 +95,7 @@ fn agree(
             assert_eq!(mean.kind(), Kind::Double);
             let gap = largest(&(mean / (1.0 - group.betas.0) - expected));
             let size = largest(expected).max(1e-4 * whole);
-            assert!(gap < 1e-9 * size, "{name}: {gap:e} of {size:e}");
+            assert!(gap < 2e-8 * size, "{name}: {gap:e} of {size:e}");
         }
     }
 }
@@ -133,7 +138,8 @@ fn every_published_loss_and_gradient_is_that_of_the_definition() {
     });
 }
 
-/// After warm-up and ramp, with two recognisers beside the encoder, on pairs of every kind.
+/// After warm-up and ramp, with two recognisers beside the encoder and one that learns, on pairs of
+/// every kind.
 #[test]
 fn every_corrected_loss_and_gradient_is_that_of_the_description() {
     let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,16 +152,15 @@ fn every_corrected_loss_and_gradient_is_that_of_the_description() {
     };
     let settings =
         IrcConfig { views: false, perturbed_share: 0.5, ..IrcConfig::of(Fidelity::Corrected) };
-    let mut stage = stage(&config, settings.clone());
-    let judges = || -> Vec<FrozenEncoder> {
-        let judge = |seed| FrozenEncoder::random(&config, seed, Device::Cpu);
-        let judges = vec![judge(31), judge(32)];
-        for (_, mut tensor) in judges.iter().flat_map(FrozenEncoder::state) {
-            tensor.set_data(&tensor.detach().to_kind(Kind::Double));
-        }
-        judges
+    let judge = |seed| {
+        let judge = FrozenEncoder::random(&config, seed, Device::Cpu);
+        widen(judge.state());
+        judge
     };
-    stage = stage.judged_by(judges());
+    let judges = || vec![judge(31), judge(32)];
+    let stage = stage(&config, settings.clone()).judged_by(judges());
+    let mut stage = stage.pursued_by(judge(33)).unwrap();
+    widen(stage.state());
     let mut by_definition = plain::Plain::new(&stage.state(), &config);
     let relations = [
         [Relation::SameImage; 1].as_slice(),
@@ -168,6 +173,7 @@ fn every_corrected_loss_and_gradient_is_that_of_the_description() {
     kinds.dedup();
     assert_eq!(kinds, [Given::Own, Given::OtherPhoto, Given::Source, Given::Drawn]);
     agree(&mut stage, &batch, 90, |observe| {
-        by_definition.corrected_step(&batch, &settings, &judges(), (RATE, 0.0), observe)
+        let recognisers = (&judges()[..], &judge(33));
+        by_definition.corrected_step(&batch, &settings, recognisers, (RATE, 0.0), observe)
     });
 }

@@ -129,6 +129,9 @@ pub(crate) struct IrcOptions {
     /// Recognisers beside the encoder that must not know a face again: files that
     /// `train encoder` left (`encoder.safetensors`), of the same image_size and any width.
     pub(crate) judges: Vec<String>,
+    /// A recogniser, as one of `judges`, that goes on learning while the generator does, to know
+    /// people in the faces painted of them; empty: none.
+    pub(crate) adversary: String,
     /// Folder of other people to validate on; empty: no validation.
     pub(crate) validation_data: String,
     /// Most images that are validated on.
@@ -150,6 +153,7 @@ impl Default for IrcOptions {
             stage: IrcConfig::default(),
             fse_checkpoint: String::new(),
             judges: Vec::new(),
+            adversary: String::new(),
             validation_data: String::new(),
             validation_images: 240,
             attackers: Vec::new(),

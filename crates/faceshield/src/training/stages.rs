@@ -112,9 +112,17 @@ pub(crate) fn fse(
 /// Options that make no sense; `iid_weights` or `judges` that cannot be read.
 pub(crate) fn irc(options: &IrcOptions, extractor: Extractor) -> anyhow::Result<IrcStage> {
     let Common { model, engine, .. } = &options.common;
-    let judges = recognisers("judges", &options.judges, &options.common, extractor.device())?;
+    let device = extractor.device();
+    let judges = recognisers("judges", &options.judges, &options.common, device)?;
     let stage = IrcStage::new(extractor, model, options.stage.clone(), engine.seed)?;
-    Ok(stage.judged_by(judges))
+    let stage = stage.judged_by(judges);
+    match options.adversary.as_str() {
+        "" => Ok(stage),
+        file => {
+            let origin = recogniser("adversary", Path::new(file), &options.common, device)?;
+            Ok(stage.pursued_by(origin)?)
+        }
+    }
 }
 
 /// Who stage II is validated on, and by whom.

@@ -9,6 +9,7 @@ use tch::{Device, Tensor};
 use train::{mix, unit};
 
 use super::losses::cos;
+use super::stage_one::encoder::PlainEncoder;
 use super::{Losses, Observer, Plain, losses, targets, two};
 
 /// What a pair's face is given; each kind concerns other terms.
@@ -38,7 +39,7 @@ impl Plain {
         &mut self,
         batch: &PairBatch,
         config: &IrcConfig,
-        judges: &[FrozenEncoder],
+        (judges, adversary): (&[FrozenEncoder], &FrozenEncoder),
         (rate, clip): (f64, f64),
         observe: &mut Observer<'_>,
     ) -> Losses {
@@ -90,6 +91,16 @@ impl Plain {
         let d_loss = losses::discriminator(&scores(target), &scores(&y.detach()));
         self.optimizers[0].step(&d_loss, rate * config.discriminator_rate, clip, observe);
 
+        let others = share(0.0, 1.0, 1.0);
+        let learner = PlainEncoder { tensors: &self.adversary, ..self.frozen.encoder() };
+        let guess = |x: &Tensor| learner.head(&learner.features(x)[24]);
+        let [a_s, a_t] = [source, target].map(|x| adversary.embed(x));
+        let taken = guess(&y.detach());
+        let pursuit = ((cos(&taken, &a_s) - cos(&taken, &a_t)) * &others
+            - cos(&guess(target), &a_t))
+        .mean(None);
+        self.optimizers[3].step(&pursuit, rate * config.discriminator_rate, clip, observe);
+
         let adv = losses::adversarial(&self.discriminator.forward(&y, mode).expect("scores"));
         let off = (&y - target).abs().mean_dim(&[1i64, 2, 3][..], false, None);
         let rec = (off * share(1.0, 0.0, 0.0)).mean(None);
@@ -104,9 +115,10 @@ impl Plain {
         let e_y = e_y.head(&features[features.len() - 1]);
         let pos = -cos(&e_y, &wanted).mean(None);
         let nearer = |y: &Tensor, s: &Tensor, t: &Tensor| {
-            ((cos(y, t) - cos(s, t)).relu() * share(0.0, 1.0, 1.0)).mean(None)
+            ((cos(y, t) - cos(s, t)).relu() * &others).mean(None)
         };
         let push = nearer(&e_y, &e_s, &e_t);
+        let flight = nearer(&guess(&y), &a_s, &a_t);
         let [mut judged_pos, mut judged_push] = [0.0, 0.0].map(|zero: f64| Tensor::from(zero));
         for judge in judges {
             let [s, t, face] = [source, target, &y].map(|x| judge.embed(x));
@@ -123,10 +135,13 @@ impl Plain {
             + &low * w.low
             + &light * w.light
             + (&pos + &judged_pos * 0.5) * w.pos
+            + &flight * w.adversary
             + (&push + &judged_push) * w.push;
         self.optimizers[2].step(&total, rate, clip, observe);
         vec![
             ("D_loss", d_loss),
+            ("Loss_adversary", pursuit),
+            ("adversary", flight),
             ("adv", adv),
             ("rec", rec),
             ("ssim", ssim),

@@ -46,7 +46,9 @@ pub(crate) struct Plain {
     discriminator: PatchDiscriminator,
     /// Where the model has one.
     iid: Option<IidDiscriminator>,
-    optimizers: [Optimizer; 3],
+    /// As an encoder's tensors; none where the model has no adversary.
+    adversary: Tensors,
+    optimizers: [Optimizer; 4],
 }
 
 /// Sees a group's name, and its parameters with their gradients.
@@ -92,13 +94,20 @@ impl Plain {
             let parameters = parameters.map(|(name, t)| (name.clone(), t.shallow_clone()));
             Optimizer::new(name, parameters.collect(), beta1)
         };
+        let renamed =
+            |(name, tensor): (String, Tensor)| (name.replacen("adversary.", "encoder.", 1), tensor);
+        let adversary: Tensors = own(&["adversary."]).into_iter().map(renamed).collect();
+        let of_adversary = adversary.iter().filter(|(name, _)| leaf(name)).map(|(name, tensor)| {
+            (name.replacen("encoder.", "adversary.", 1), tensor.shallow_clone())
+        });
         let optimizers = [
             group("discriminator", &["discriminator."], 0.5),
             group("iid_discriminator", &["iid_discriminator."], 0.5),
             group("generator", &["decoder.", "G."], 0.9),
+            Optimizer::new("adversary", of_adversary.collect(), 0.5),
         ];
         let frozen = stage_one::Plain::new(own(&["encoder.", "se.", "stats."]), model);
-        Plain { frozen, generator, decoder, discriminator, iid, optimizers }
+        Plain { frozen, generator, decoder, discriminator, iid, adversary, optimizers }
     }
 
     /// One step at this rate, gradients clipped to `clip` (0: not at all). `observe` sees each
@@ -110,7 +119,7 @@ impl Plain {
         (rate, clip): (f64, f64),
         observe: &mut Observer<'_>,
     ) -> Losses {
-        let mut update = |optimizers: &mut [Optimizer; 3], k: usize, loss: &Tensor| {
+        let mut update = |optimizers: &mut [Optimizer; 4], k: usize, loss: &Tensor| {
             optimizers[k].step(loss, rate, clip, observe);
         };
         let mode = &Mode::Train;

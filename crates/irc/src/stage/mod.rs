@@ -12,6 +12,7 @@ use tch::{Device, Tensor, nn};
 use train::{BoxError, Group, Losses, Optimizers, Stage, StepInfo, mix};
 use weights::Tensors;
 
+use crate::adversary::Adversary;
 use crate::condition::{Condition, Identities};
 use crate::painted::{Painted, Report};
 use crate::protector::Sight;
@@ -24,6 +25,7 @@ use crate::{
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
 const IID: &str = "iid_discriminator";
+const ADVERSARY: &str = "adversary";
 
 /// Streams of an image's random numbers: how the painted face and the target are looked at. (See
 /// also `pulls` and `condition`.)
@@ -42,6 +44,8 @@ pub struct IrcStage {
     discriminator: PatchDiscriminator,
     /// Where its loss counts for something.
     iid: Option<IidDiscriminator>,
+    /// Where one was named.
+    adversary: Option<Adversary>,
     /// Recognisers beside the encoder that must not know the target again.
     judges: Vec<FrozenEncoder>,
     validation: Option<Validation>,
@@ -82,6 +86,7 @@ impl IrcStage {
             reconstructor,
             discriminator,
             iid,
+            adversary: None,
             judges,
             validation,
             store,
@@ -96,6 +101,18 @@ impl IrcStage {
     pub fn judged_by(mut self, judges: Vec<FrozenEncoder>) -> Self {
         self.judges = judges;
         self
+    }
+
+    /// A recogniser that goes on learning, to know the target in the painted face, and from now on
+    /// is part of the state; none where its term counts for nothing.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn pursued_by(mut self, origin: FrozenEncoder) -> Result<Self, Error> {
+        if self.config.loss.adversary != 0.0 {
+            self.adversary = Some(Adversary::new(&self.store, ADVERSARY, origin)?);
+        }
+        Ok(self)
     }
 
     /// The same, validated on people held out.
@@ -133,6 +150,7 @@ impl Stage for IrcStage {
         let parameters = self.reconstructor.trainable();
         let mut groups = vec![self.group(DISCRIMINATOR)];
         groups.extend(self.iid.as_ref().map(|_| self.group(IID)));
+        groups.extend(self.adversary.as_ref().map(|_| self.group(ADVERSARY)));
         groups.push(Group { name: GENERATOR, parameters, betas: (0.9, 0.999), rate: 1.0 });
         groups
     }
@@ -179,14 +197,27 @@ impl Stage for IrcStage {
         let face = &painted.face();
         let viewed = self.view(face, batch, VIEWED)?;
 
+        let (real, fake_view) = (self.view(&seen.target, batch, VIEWED_TARGET)?, viewed.detach());
         optim.minimize(DISCRIMINATOR, || {
             let _range = range(c"losses");
-            let real = self.view(&seen.target, batch, VIEWED_TARGET)?;
             let real = self.discriminator.forward(&real, mode)?;
-            let fake = self.discriminator.forward(&viewed.detach(), mode)?;
+            let fake = self.discriminator.forward(&fake_view, mode)?;
             let loss = losses::discriminator(&real, &fake);
             Ok(report.total("D_loss", loss))
         })?;
+
+        let mut chased = None;
+        if let Some(adversary) = self.adversary.as_ref().filter(|_| condition.risen > 0.0) {
+            let who = (adversary.truth(&seen.source), adversary.truth(&seen.target));
+            optim.minimize(ADVERSARY, || {
+                let _range = range(c"losses");
+                let saw = (adversary.guess(&real)?, adversary.guess(&fake_view)?);
+                let others = 1.0 - &condition.own;
+                let loss = losses::pursuit((&saw.0, &saw.1), (&who.0, &who.1), &others);
+                Ok(report.total("Loss_adversary", loss))
+            })?;
+            chased = Some((adversary, who));
+        }
 
         let mut d_target = None;
         if let Some(iid) = &self.iid {
@@ -226,6 +257,11 @@ impl Stage for IrcStage {
             self.keep(&seen, &condition, &mut painted, &mut report)?;
             let faces = (&mut painted, &mut viewed);
             self.recognise(&seen, &condition, different, batch, faces, &mut report)?;
+            if let Some((adversary, (e_s, e_t))) = &chased {
+                let guess = adversary.guess(&viewed.face())?;
+                let flight = losses::push(&guess, (e_s, e_t), &(1.0 - &condition.own));
+                viewed.learn(report.term("adversary", w.adversary * condition.risen, flight))?;
+            }
             painted.learn(viewed.loss())?;
             Ok(report.total("G_loss", painted.loss()))
         })?;

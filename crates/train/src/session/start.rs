@@ -70,6 +70,14 @@ impl<'a> Session<'a> {
         };
         let course =
             Course::new(position, batches_after, [config.epochs, config.steps], places.max_steps);
+        if world.is_main() && config.steps > course.total() {
+            tracing::warn!(
+                "steps = {}, but with epochs = {} this run has {}: set epochs higher",
+                config.steps,
+                config.epochs,
+                course.total()
+            );
+        }
         let progress = Progress::new(name, config.epochs, course.end(), !world.is_main());
         let resumed = found.as_ref().map(|found| found.manifest().step);
 
