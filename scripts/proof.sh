@@ -238,8 +238,7 @@ for ((seed = 1; seed <= seeds; seed++)); do
     probe "$model"
     found=("ours=$model/probe/report.json")
     for term in alignment hsic retention information shallow_information leakage; do
-        # As good as 0, of which parameters would be left that no loss concerns: an error.
-        ablate "without_$term" --set "fse.loss.$term=1e-9"
+        ablate "without_$term" --set "fse.loss.$term=0.0"
     done
     ablate without_discriminants --set fse.discriminants=0
     preset=launch/experiments/published.toml ablate published

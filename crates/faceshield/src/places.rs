@@ -10,8 +10,9 @@ use crate::failure::misuse;
 const CACHE: &str = "FACESHIELD_CACHE";
 
 /// The presets that are part of the program.
-const EMBEDDED: [(&str, &str); 2] = [
+const EMBEDDED: [(&str, &str); 3] = [
     ("demo", include_str!("../../../launch/presets/demo.toml")),
+    ("small", include_str!("../../../launch/presets/small.toml")),
     ("published", include_str!("../../../launch/presets/published.toml")),
 ];
 

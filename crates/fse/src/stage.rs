@@ -104,9 +104,13 @@ impl Stage for FseStage {
     }
 
     fn groups(&self) -> Vec<Group> {
+        // Layer 0 has a part in identity retention alone.
+        let retained = self.config.loss.retention != 0.0;
+        let concerned =
+            |(name, _): &(String, tch::Tensor)| retained || !name.starts_with("se.iba_0.");
         vec![Group {
             name: GROUP,
-            parameters: self.extractor.trainable(),
+            parameters: self.extractor.trainable().into_iter().filter(concerned).collect(),
             betas: (0.9, 0.999),
             rate: 1.0,
         }]
