@@ -1,5 +1,6 @@
 //! Stage II: a step of it, and what the engine asks.
 
+mod chase;
 mod pulls;
 mod seen;
 
@@ -25,7 +26,6 @@ use crate::{
 const GENERATOR: &str = "generator";
 const DISCRIMINATOR: &str = "discriminator";
 const IID: &str = "iid_discriminator";
-const ADVERSARY: &str = "adversary";
 
 /// Streams of an image's random numbers: how the painted face and the target are looked at. (See
 /// also `pulls` and `condition`.)
@@ -103,18 +103,6 @@ impl IrcStage {
         self
     }
 
-    /// A recogniser that goes on learning, to know the target in the painted face, and from now on
-    /// is part of the state; none where its term counts for nothing.
-    ///
-    /// # Errors
-    /// When libtorch refuses.
-    pub fn pursued_by(mut self, origin: FrozenEncoder) -> Result<Self, Error> {
-        if self.config.loss.adversary != 0.0 {
-            self.adversary = Some(Adversary::new(&self.store, ADVERSARY, origin)?);
-        }
-        Ok(self)
-    }
-
     /// The same, validated on people held out.
     #[must_use]
     pub fn validating(mut self, validation: Option<Validation>) -> Self {
@@ -150,7 +138,7 @@ impl Stage for IrcStage {
         let parameters = self.reconstructor.trainable();
         let mut groups = vec![self.group(DISCRIMINATOR)];
         groups.extend(self.iid.as_ref().map(|_| self.group(IID)));
-        groups.extend(self.adversary.as_ref().map(|_| self.group(ADVERSARY)));
+        groups.extend(self.adversary.as_ref().map(|_| self.group(chase::ADVERSARY)));
         groups.push(Group { name: GENERATOR, parameters, betas: (0.9, 0.999), rate: 1.0 });
         groups
     }
@@ -206,18 +194,7 @@ impl Stage for IrcStage {
             Ok(report.total("D_loss", loss))
         })?;
 
-        let mut chased = None;
-        if let Some(adversary) = self.adversary.as_ref().filter(|_| condition.risen > 0.0) {
-            let who = (adversary.truth(&seen.source), adversary.truth(&seen.target));
-            optim.minimize(ADVERSARY, || {
-                let _range = range(c"losses");
-                let saw = (adversary.guess(&real)?, adversary.guess(&fake_view)?);
-                let others = 1.0 - &condition.own;
-                let loss = losses::pursuit((&saw.0, &saw.1), (&who.0, &who.1), &others);
-                Ok(report.total("Loss_adversary", loss))
-            })?;
-            chased = Some((adversary, who));
-        }
+        let chased = self.chase(&seen, &condition, (&real, &fake_view), optim, &mut report)?;
 
         let mut d_target = None;
         if let Some(iid) = &self.iid {
@@ -257,11 +234,7 @@ impl Stage for IrcStage {
             self.keep(&seen, &condition, &mut painted, &mut report)?;
             let faces = (&mut painted, &mut viewed);
             self.recognise(&seen, &condition, different, batch, faces, &mut report)?;
-            if let Some((adversary, (e_s, e_t))) = &chased {
-                let guess = adversary.guess(&viewed.face())?;
-                let flight = losses::push(&guess, (e_s, e_t), &(1.0 - &condition.own));
-                viewed.learn(report.term("adversary", w.adversary * condition.risen, flight))?;
-            }
+            self.flee(chased.as_ref(), &condition, &mut viewed, &mut report)?;
             painted.learn(viewed.loss())?;
             Ok(report.total("G_loss", painted.loss()))
         })?;
