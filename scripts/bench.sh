@@ -26,7 +26,10 @@ trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
 
 say() { printf '%s\n' "$*" >&2; }
-field() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"; }
+field() { # FILE KEY...
+    python3 -c 'import functools, json, sys
+print(functools.reduce(lambda found, key: found[key], sys.argv[2:], json.load(open(sys.argv[1]))))' "$@"
+}
 row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 number() { printf "%.${2}f" "$1"; }
 
@@ -225,5 +228,5 @@ row "stage II, two ranks: gradients sent while the backward pass computes, %" "$
 row "protect, full size, a photo of 512 px with one face: seconds, the first" "$first_photo" 3.5 -
 row "protect, full size: seconds, each following" "$next_photo" 2.5 -
 row "protect, demo preset, the demo's $(field "$work/folder.json" photos) photos, $(field "$work/folder.json" faces) faces: seconds" "$(number "$(field "$work/folder.json" seconds)" 1)" 20 -
-row "synthetic faces of 256 px, drawn and written, two cores: images/s" "$(number "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["with_files"]["images_per_second"])' "$work/synth")" 0)" 200 -
+row "synthetic faces of 256 px, drawn and written, two cores: images/s" "$(number "$(field "$work/synth" with_files images_per_second)" 0)" 200 -
 row "evaluate, demo preset, 200 photos with three baselines: seconds" "$(number "$evaluation" 0)" - -

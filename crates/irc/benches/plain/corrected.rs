@@ -39,7 +39,7 @@ impl Plain {
         &mut self,
         batch: &PairBatch,
         config: &IrcConfig,
-        (judges, adversary): (&[FrozenEncoder], &FrozenEncoder),
+        (judges, adversary): (&[FrozenEncoder], Option<&FrozenEncoder>),
         (rate, clip): (f64, f64),
         observe: &mut Observer<'_>,
     ) -> Losses {
@@ -94,12 +94,16 @@ impl Plain {
         let others = share(0.0, 1.0, 1.0);
         let learner = PlainEncoder { tensors: &self.adversary, ..self.frozen.encoder() };
         let guess = |x: &Tensor| learner.head(&learner.features(x)[24]);
-        let [a_s, a_t] = [source, target].map(|x| adversary.embed(x));
-        let taken = guess(&y.detach());
-        let pursuit = ((cos(&taken, &a_s) - cos(&taken, &a_t)) * &others
-            - cos(&guess(target), &a_t))
-        .mean(None);
-        self.optimizers[3].step(&pursuit, rate * config.discriminator_rate, clip, observe);
+        let who = adversary.map(|origin| [source, target].map(|x| origin.embed(x)));
+        let mut of_adversary = Losses::new();
+        if let Some([a_s, a_t]) = &who {
+            let taken = guess(&y.detach());
+            let pursuit = ((cos(&taken, a_s) - cos(&taken, a_t)) * &others
+                - cos(&guess(target), a_t))
+            .mean(None);
+            self.optimizers[3].step(&pursuit, rate * config.discriminator_rate, clip, observe);
+            of_adversary.push(("Loss_adversary", pursuit));
+        }
 
         let adv = losses::adversarial(&self.discriminator.forward(&y, mode).expect("scores"));
         let off = (&y - target).abs().mean_dim(&[1i64, 2, 3][..], false, None);
@@ -118,7 +122,6 @@ impl Plain {
             ((cos(y, t) - cos(s, t)).relu() * &others).mean(None)
         };
         let push = nearer(&e_y, &e_s, &e_t);
-        let flight = nearer(&guess(&y), &a_s, &a_t);
         let [mut judged_pos, mut judged_push] = [0.0, 0.0].map(|zero: f64| Tensor::from(zero));
         for judge in judges {
             let [s, t, face] = [source, target, &y].map(|x| judge.embed(x));
@@ -128,20 +131,22 @@ impl Plain {
             judged_pos -= (cos(&face, &wanted) * share(1.0, 1.0, 0.0)).mean(None) * share_of;
             judged_push += nearer(&face, &s, &t) * share_of;
         }
-        let total = &adv * w.adv
+        let mut total = &adv * w.adv
             + &rec * w.rec
             + &ssim * w.ssim
             + &near * w.near
             + &low * w.low
             + &light * w.light
             + (&pos + &judged_pos * 0.5) * w.pos
-            + &flight * w.adversary
             + (&push + &judged_push) * w.push;
+        if let Some([a_s, a_t]) = &who {
+            let flight = nearer(&guess(&y), a_s, a_t);
+            total += &flight * w.adversary;
+            of_adversary.push(("adversary", flight));
+        }
         self.optimizers[2].step(&total, rate, clip, observe);
-        vec![
+        let losses = vec![
             ("D_loss", d_loss),
-            ("Loss_adversary", pursuit),
-            ("adversary", flight),
             ("adv", adv),
             ("rec", rec),
             ("ssim", ssim),
@@ -153,6 +158,7 @@ impl Plain {
             ("judged_pos", judged_pos),
             ("judged_push", judged_push),
             ("G_loss", total),
-        ]
+        ];
+        losses.into_iter().chain(of_adversary).collect()
     }
 }
