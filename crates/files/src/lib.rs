@@ -1,0 +1,22 @@
+//! Files in folders that somebody else may have filled.
+//!
+//! What a program finds in its output folder need not be its own: an unpacked archive or another
+//! user may have put a link, a FIFO or a device where a record is expected. Everything that is
+//! read back, appended to or replaced goes through [`Folder`], whose paths are relative and never
+//! follow a link. Files that the user names go through [`input`], which follows links, but waits
+//! for nothing and reads no more than it is allowed to. Names and texts from such files are
+//! printed through [`escape()`].
+//!
+//! Errors are [`std::io::Error`]s whose text says what is wrong and how to mend it, but not which
+//! path it concerns: the caller adds that.
+
+pub mod escape;
+pub mod folder;
+pub mod input;
+
+mod check;
+mod replace;
+
+pub use escape::escape;
+pub use folder::Folder;
+pub use replace::Replacement;

@@ -1,0 +1,99 @@
+//! A file that is written beside its place and put there whole.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Error, Result, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+/// New content of a file, under a random name beside it until it is committed. Dropping it
+/// without that removes it and leaves the file as it was.
+#[derive(Debug)]
+pub struct Replacement {
+    folder: OwnedFd,
+    name: OsString,
+    /// Empty once it has been renamed.
+    temporary: OsString,
+    file: File,
+}
+
+impl Replacement {
+    /// In an open folder, for the file called `name`.
+    pub(crate) fn begin(folder: OwnedFd, name: &OsStr) -> Result<Self> {
+        let flags = OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC;
+        loop {
+            let temporary = OsString::from(random_name()?);
+            match rustix::fs::openat(&folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => {
+                    let (name, file) = (name.to_owned(), File::from(file));
+                    return Ok(Self { folder, name, temporary, file });
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Puts it in its place, and waits until the disk has it. A link in that place is replaced,
+    /// not followed.
+    ///
+    /// # Errors
+    /// The disk is full or fails; the file is as it was.
+    pub fn commit(mut self) -> Result<()> {
+        self.file.sync_all()?;
+        rustix::fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)?;
+        self.temporary.clear();
+        rustix::fs::fsync(&self.folder)?;
+        Ok(())
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.temporary.is_empty() {
+            // Nothing more can be done about one that stays.
+            let _ = rustix::fs::unlinkat(&self.folder, &self.temporary, AtFlags::empty());
+        }
+    }
+}
+
+const PREFIX: &str = ".partial-";
+const DIGITS: usize = 24;
+
+/// Whether a file of this name is one that was being written when its process was killed.
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
+    let digits = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+    digits.is_some_and(|digits| {
+        digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// A name that nobody can foresee.
+fn random_name() -> Result<String> {
+    let mut bytes = [0; DIGITS / 2];
+    getrandom::fill(&mut bytes).map_err(Error::other)?;
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{PREFIX}{digits}"))
+}
