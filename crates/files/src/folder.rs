@@ -122,11 +122,16 @@ impl Folder {
     /// # Errors
     /// Something other than a regular file is in its place, or no file can be made beside it.
     pub fn replace(&self, relative: impl AsRef<Path>) -> Result<Replacement> {
-        let (parent, name) = self.parent(relative.as_ref())?;
-        if let Some(stat) = status(&parent, name)? {
-            check::regular(&stat, self.owner)?;
-        }
-        Replacement::begin(parent, name)
+        self.replacement(relative.as_ref(), FILE_MODE)
+    }
+
+    /// As [`Folder::replace`], for a file that may be given away: who can read it is left to the
+    /// umask.
+    ///
+    /// # Errors
+    /// As [`Folder::replace`].
+    pub fn replace_public(&self, relative: impl AsRef<Path>) -> Result<Replacement> {
+        self.replacement(relative.as_ref(), Mode::from_raw_mode(0o666))
     }
 
     /// Writes a file anew, all of it or nothing.
@@ -199,6 +204,14 @@ impl Folder {
             }
         }
         Ok(Folder { root: self.root.join(relative), owner: self.owner })
+    }
+
+    fn replacement(&self, relative: &Path, mode: Mode) -> Result<Replacement> {
+        let (parent, name) = self.parent(relative)?;
+        if let Some(stat) = status(&parent, name)? {
+            check::regular(&stat, self.owner)?;
+        }
+        Replacement::begin(parent, name, mode)
     }
 
     fn writable(&self, relative: &Path, flags: OFlags) -> Result<File> {

@@ -13,10 +13,12 @@
 pub mod escape;
 pub mod folder;
 pub mod input;
+pub mod key;
 
 mod check;
 mod replace;
 
 pub use escape::escape;
 pub use folder::Folder;
+pub use key::Key;
 pub use replace::Replacement;

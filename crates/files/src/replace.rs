@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Error, Result, Write};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 /// New content of a file, under a random name beside it until it is committed. Dropping it
@@ -21,7 +21,7 @@ pub struct Replacement {
 
 impl Replacement {
     /// In an open folder, for the file called `name`.
-    pub(crate) fn begin(folder: OwnedFd, name: &OsStr) -> Result<Self> {
+    pub(crate) fn begin(folder: OwnedFd, name: &OsStr, mode: Mode) -> Result<Self> {
         let flags = OFlags::RDWR
             | OFlags::CREATE
             | OFlags::EXCL
@@ -30,7 +30,7 @@ impl Replacement {
             | OFlags::CLOEXEC;
         loop {
             let temporary = OsString::from(random_name()?);
-            match rustix::fs::openat(&folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+            match rustix::fs::openat(&folder, &temporary, flags, mode) {
                 Ok(file) => {
                     let (name, file) = (name.to_owned(), File::from(file));
                     return Ok(Self { folder, name, temporary, file });
@@ -55,6 +55,32 @@ impl Replacement {
         self.file.sync_all()?;
         rustix::fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)?;
         self.temporary.clear();
+        rustix::fs::fsync(&self.folder)?;
+        Ok(())
+    }
+}
+
+impl Replacement {
+    /// As [`Replacement::commit`], where nothing may be there yet.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when anything is in its place by now, be it a dangling link; as for
+    /// [`Replacement::commit`].
+    pub fn commit_new(mut self) -> Result<()> {
+        self.file.sync_all()?;
+        let flags = RenameFlags::NOREPLACE;
+        match renameat_with(&self.folder, &self.temporary, &self.folder, &self.name, flags) {
+            Ok(()) => self.temporary.clear(),
+            // Kernels before 3.15 and some file systems cannot do that, but can link.
+            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::linkat(
+                &self.folder,
+                &self.temporary,
+                &self.folder,
+                &self.name,
+                AtFlags::empty(),
+            )?,
+            Err(error) => return Err(error.into()),
+        }
         rustix::fs::fsync(&self.folder)?;
         Ok(())
     }
