@@ -1,15 +1,19 @@
 //! What was released, photo by photo: a line of JSON each.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use files::Folder;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::{Guarantee, Origin, PerChord, PerRadian, PureEpsilon, Release};
+
+/// Longest ledger that is read, in bytes: some 500,000 photos.
+const MOST: u64 = 256 << 20;
 
 /// One photo that shows a released identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +74,14 @@ pub enum LedgerError {
         /// Why.
         source: io::Error,
     },
+    /// The file system cannot keep two processes apart.
+    #[error("{}: its file system has no locks ({source}), so that two runs could overwrite each other's entries: choose a folder on another one", path.display())]
+    NoLocks {
+        /// The ledger.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Two processes would not see each other's entries.
     #[error("{}: another process has it open: wait until that one is done", path.display())]
     InUse {
@@ -100,21 +112,25 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, a new one if there is none.
+    /// Opens the ledger at `path`, a new one if there is none. Only its owner can read it then.
     ///
     /// # Errors
-    /// When it cannot be read and written, is in use, or a line is no whole entry.
+    /// When it cannot be read and written, is a link, no regular file, another user's or longer
+    /// than 256 MiB, is in use, or a line is no whole entry.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let failed = |source| LedgerError::Io { path: path.to_owned(), source };
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let folder = Folder::at(path.parent().unwrap_or(Path::new("")));
+        let file = folder.append(path.file_name().unwrap_or_default()).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(LedgerError::InUse { path: path.to_owned() }),
+            Err(error @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
+                return Err(LedgerError::NoLocks { path: path.to_owned(), source: error.into() });
+            }
             Err(error) => return Err(failed(error.into())),
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
+        files::folder::make_private(&file).map_err(failed)?;
+        let text = files::input::text_of(&file, MOST).map_err(failed)?;
         let (entries, releases) = (Vec::new(), BTreeMap::new());
         let mut ledger = Ledger { path: path.to_owned(), file, entries, releases };
         for (index, line) in text.split_inclusive('\n').enumerate() {

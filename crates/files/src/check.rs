@@ -69,7 +69,7 @@ pub(crate) fn length(bytes: u64, limit: u64) -> Result<()> {
 ///
 /// # Errors
 /// As [`length`]; reading failed.
-pub(crate) fn content(file: &mut File, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn content(file: &File, limit: u64) -> Result<Vec<u8>> {
     let expected = file.metadata()?.len();
     length(expected, limit)?;
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));

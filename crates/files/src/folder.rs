@@ -79,7 +79,7 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`]; it is longer, or reading failed.
     pub fn read(&self, relative: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
-        check::content(&mut self.open(relative)?, limit)
+        check::content(&self.open(relative)?, limit)
     }
 
     /// As [`Folder::read`], as text.

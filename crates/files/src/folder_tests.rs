@@ -156,12 +156,13 @@ fn what_a_killed_writer_left_is_swept_and_nothing_else() {
     let mut killed = inner.replace("file").unwrap();
     killed.write_all(b"half").unwrap();
     std::mem::forget(killed);
+    inner.write(".faceshield-Ab3dEf.partial", b"").unwrap();
     for other in [".partial-short", ".partial-zz0000000000000000000000", "partial"] {
         inner.write(other, b"").unwrap();
     }
-    assert_eq!(std::fs::read_dir(inner.path()).unwrap().count(), 4);
+    assert_eq!(std::fs::read_dir(inner.path()).unwrap().count(), 5);
     folder.sweep("").unwrap();
-    assert_eq!(std::fs::read_dir(inner.path()).unwrap().count(), 4);
+    assert_eq!(std::fs::read_dir(inner.path()).unwrap().count(), 5);
     folder.sweep("a").unwrap();
     assert_eq!(std::fs::read_dir(inner.path()).unwrap().count(), 3);
 }

@@ -28,7 +28,7 @@ pub fn open(path: &Path) -> Result<File> {
 /// # Errors
 /// As [`open`]; it is longer, or reading failed.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    check::content(&mut open(path)?, limit)
+    check::content(&open(path)?, limit)
 }
 
 /// As [`read`], as text.
@@ -37,6 +37,14 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// As [`read`]; it is not UTF-8.
 pub fn read_to_string(path: &Path, limit: u64) -> Result<String> {
     check::text(read(path, limit)?)
+}
+
+/// The content of a file that is open already, from where it is read next.
+///
+/// # Errors
+/// It is longer than `limit` bytes or no UTF-8, or reading failed.
+pub fn text_of(file: &File, limit: u64) -> Result<String> {
+    check::text(check::content(file, limit)?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! can come from elsewhere: with an unpacked archive, on a shared disk. Lines that carry a message
 //! authentication code under this key were written by this user's programs.
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Read, Result};
 use std::path::PathBuf;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -112,9 +112,21 @@ pub fn state_folder() -> Option<PathBuf> {
     Some(xdg.or_else(home)?.join("faceshield"))
 }
 
-/// SHA-256 of some bytes, in 64 hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
+/// SHA-256 of all that is left to read, in 64 hexadecimal digits.
+///
+/// # Errors
+/// Reading failed.
+pub fn sha256(mut source: impl Read) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(hexadecimal(&hash.finalize())),
+            Ok(count) => hash.update(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -139,6 +151,16 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         std::fs::write(folder.path().join(NAME), "short").unwrap();
         assert!(Key::in_folder(&folder).unwrap_err().to_string().contains("5 bytes"));
+    }
+
+    #[test]
+    fn content_has_one_digest() {
+        // printf abc | sha256sum
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(&b"abc"[..]).unwrap(), expected);
+        let long = vec![7; 200_000];
+        let whole: String = hexadecimal(&Sha256::digest(&long));
+        assert_eq!(sha256(&long[..]).unwrap(), whole);
     }
 
     #[test]

@@ -20,5 +20,5 @@ mod replace;
 
 pub use escape::escape;
 pub use folder::Folder;
-pub use key::Key;
+pub use key::{Key, sha256};
 pub use replace::Replacement;

@@ -110,10 +110,11 @@ const DIGITS: usize = 24;
 
 /// Whether a file of this name is one that was being written when its process was killed.
 pub(crate) fn is_temporary(name: &OsStr) -> bool {
-    let digits = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-    digits.is_some_and(|digits| {
-        digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    let Some(name) = name.to_str() else { return false };
+    let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let new = name.strip_prefix(PREFIX).is_some_and(|d| d.len() == DIGITS && hexadecimal(d));
+    // As earlier versions called those of photos.
+    new || name.starts_with(".faceshield-") && name.ends_with(".partial")
 }
 
 /// A name that nobody can foresee.

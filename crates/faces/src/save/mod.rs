@@ -21,11 +21,11 @@ mod quality;
 mod source;
 
 use std::collections::HashSet;
-use std::fs::{File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use files::Folder;
 use image::RgbImage;
 
 pub use encode::{Encoded, encode};
@@ -106,7 +106,7 @@ pub enum SaveError {
     #[error("{} is one of the inputs, which are never written over: choose another folder", .0.display())]
     OverInput(PathBuf),
     /// There is something already.
-    #[error("{} exists: remove it, choose another folder, or allow replacing it", .0.display())]
+    #[error("{} exists, and it is no result that may be replaced: remove it, or choose another folder", .0.display())]
     Exists(PathBuf),
     /// An input cannot be told from other files.
     #[error("cannot read {}: {source}", path.display())]
@@ -133,7 +133,7 @@ pub enum SaveError {
         reason: String,
     },
     /// The disk or folder refused.
-    #[error("cannot write {}: {source}: check the folder and the space left", path.display())]
+    #[error("cannot write {}: {source}{}", path.display(), remedy(source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -142,15 +142,19 @@ pub enum SaveError {
     },
 }
 
+/// Of an error that does not say how to mend it.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::InvalidInput => "",
+        _ => ": check the folder and the space left",
+    }
+}
+
 /// Writes `image` to `out`, in the format of its name; `source` says what the original was
 /// like.
 ///
-/// The file is written beside `out` under another name, synced and renamed: at no time is there
-/// a part of a photo under `out`. An input is never replaced, be `out` its name, a link to it or
-/// another name of the same file.
-///
 /// # Errors
-/// [`SaveError`]; nothing is left behind.
+/// As [`encode`] and [`write`]; nothing is left behind.
 pub fn save(
     image: &RgbImage,
     out: &Path,
@@ -159,37 +163,64 @@ pub fn save(
     options: &SaveOptions,
 ) -> Result<Encoded, SaveError> {
     let format = Format::of_path(out)?;
-    let failed = |source| SaveError::Write { path: out.into(), source };
-    match std::fs::metadata(out) {
-        Ok(there) if inputs.0.contains(&(there.dev(), there.ino())) => {
-            return Err(SaveError::OverInput(out.into()));
-        }
-        Ok(_) if !options.replace => return Err(SaveError::Exists(out.into())),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
+    let folder = Folder::at(out.parent().unwrap_or(Path::new("")));
+    let name = Path::new(out.file_name().unwrap_or_default());
+    may_write(&folder, name, inputs, options.replace)?;
     let encoded = encode(image, format, source, options)?;
-    let folder = match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".faceshield-")
-        .suffix(".partial")
-        .permissions(Permissions::from_mode(0o666)) // less what the user's mask takes
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    file.write_all(&encoded.bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    if options.replace {
-        file.persist(out).map_err(|error| failed(error.error))?;
-    } else {
-        file.persist_noclobber(out).map_err(|error| match error.error.kind() {
-            std::io::ErrorKind::AlreadyExists => SaveError::Exists(out.into()),
-            _ => failed(error.error),
-        })?;
-    }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    write(&encoded, &folder, name, inputs, options.replace)?;
     Ok(encoded)
+}
+
+/// Whether a photo may be written to `name` in `folder`: no input lies there, and nothing else
+/// either unless it may be replaced.
+///
+/// # Errors
+/// [`SaveError::OverInput`], [`SaveError::Exists`]; [`SaveError::Write`] when a folder on the way
+/// cannot be searched or is a link.
+pub fn may_write(
+    folder: &Folder,
+    name: &Path,
+    inputs: &Inputs,
+    replace: bool,
+) -> Result<(), SaveError> {
+    let out = folder.path().join(name);
+    // Links are followed here: one that leads to an input is another name of it.
+    if std::fs::metadata(&out).is_ok_and(|there| inputs.0.contains(&(there.dev(), there.ino()))) {
+        return Err(SaveError::OverInput(out));
+    }
+    match folder.exists(name) {
+        Ok(true) if !replace => Err(SaveError::Exists(out)),
+        Ok(_) => Ok(()),
+        Err(source) => Err(SaveError::Write { path: out, source }),
+    }
+}
+
+/// Writes an encoded photo to `name` in `folder`.
+///
+/// The file is written under a random name beside it, synced and renamed: at no time is there
+/// a part of a photo under `name`. An input is never replaced, be `name` its name, a link to it or
+/// another name of the same file, and no link below `folder` is followed. The umask decides who
+/// can read it.
+///
+/// # Errors
+/// As [`may_write`]; [`SaveError::Write`]. Nothing is left behind.
+pub fn write(
+    encoded: &Encoded,
+    folder: &Folder,
+    name: &Path,
+    inputs: &Inputs,
+    replace: bool,
+) -> Result<(), SaveError> {
+    may_write(folder, name, inputs, replace)?;
+    let out = folder.path().join(name);
+    let failed = |source| SaveError::Write { path: out.clone(), source };
+    let mut file = folder.replace_public(name).map_err(failed)?;
+    file.write_all(&encoded.bytes).map_err(failed)?;
+    if replace {
+        return file.commit().map_err(failed);
+    }
+    file.commit_new().map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => SaveError::Exists(out.clone()),
+        _ => failed(error),
+    })
 }

@@ -39,6 +39,7 @@ impl Place {
         command
             .current_dir(self.0.path())
             .env("FACESHIELD_CACHE", self.path("cache"))
+            .env("FACESHIELD_STATE", self.path("state"))
             .env("OMP_NUM_THREADS", "1")
             // Threads that wait leave the cores to tests beside them.
             .env("OMP_WAIT_POLICY", "passive");

@@ -3,6 +3,7 @@
 mod args;
 pub(crate) mod model;
 mod photo;
+mod record;
 pub(crate) mod repaint;
 mod report;
 mod sheet;
@@ -14,7 +15,8 @@ use std::time::Instant;
 use align::Detector;
 use anyhow::Context;
 use dpp::{Ledger, PureEpsilon};
-use faces::save::{Inputs, Keep, SaveOptions, Source};
+use faces::save::{self, Format, Inputs, Keep, SaveOptions, Source};
+use files::Folder;
 use sha2::{Digest, Sha256};
 
 use crate::commands::data::bar;
@@ -23,7 +25,8 @@ use crate::failure::{misuse, one_line};
 use crate::output;
 pub(crate) use args::{Args, Identities};
 use photo::Method;
-use report::{PhotoReport, Record, Report, Seconds, Status};
+use record::Record;
+use report::{PhotoReport, Report, Seconds, Status};
 use sheet::Sheet;
 
 /// What a run writes besides photos.
@@ -31,7 +34,7 @@ const REPORT: &str = "report.json";
 const SHEET: &str = "contact_sheet.png";
 const LEDGER: &str = "ledger.jsonl";
 
-/// One photo and the place of its result.
+/// One photo, and the place of its result below the folder of results.
 struct Job {
     input: PathBuf,
     output: PathBuf,
@@ -41,17 +44,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let jobs = jobs(args)?;
     let method = args.method()?;
     let detector = args.detector.load()?;
-    std::fs::create_dir_all(&args.out)
+    let out = Folder::create(&args.out)
         .with_context(|| format!("cannot create {}", args.out.display()))?;
+    // First: its lock keeps a second run out of the folder.
+    let ledger = Ledger::open(&args.out.join(LEDGER))?;
+    sweep(&out, &jobs);
     let mut work = Work {
         args,
         detector,
         inputs: Inputs::of(jobs.iter().map(|job| &job.input))?,
-        record: Record::open(&args.out)?,
-        ledger: Ledger::open(&args.out.join(LEDGER))?,
+        record: Record::open(out.clone(), record::key()?)?,
+        out,
+        ledger,
         sheet: Sheet::default(),
         settings: args.settings(&method),
     };
+    // Before hours of work rather than after.
+    work.may_write(Path::new(REPORT))?;
+    work.may_write(Path::new(SHEET))?;
     let started = Instant::now();
     let bar = bar("protecting");
     bar.set_length(jobs.len() as u64);
@@ -65,11 +75,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    work.sheet.write(&args.out)?;
+    if let Some(png) = work.sheet.png()? {
+        work.write_beside(Path::new(SHEET), &png)?;
+    }
+    for result in &mut results {
+        result.output = result.output.take().map(|output| args.out.join(output));
+    }
     let (mechanism, claims) = args.claims(&method);
     let seconds = started.elapsed().as_secs_f64();
     let report = Report::new(args.name(), mechanism, claims, &results, seconds);
-    report.write(&args.out)?;
+    work.write_beside(Path::new(REPORT), &serde_json::to_vec_pretty(&report)?)?;
     tell(args, &report)?;
     match report.failed {
         0 => Ok(()),
@@ -86,6 +101,7 @@ struct Work<'a> {
     args: &'a Args,
     detector: Detector,
     inputs: Inputs,
+    out: Folder,
     record: Record,
     ledger: Ledger,
     sheet: Sheet,
@@ -121,7 +137,7 @@ impl Work<'_> {
             self.record.withdraw(&job.input)?;
         }
         report.seconds.total = started.elapsed().as_secs_f64();
-        self.record.add(&report)?;
+        self.record.done(&report)?;
         Ok(report)
     }
 
@@ -160,18 +176,21 @@ impl Work<'_> {
             let total = self.ledger.spent(&subject).total();
             report.faces[*number].epsilon_in_all = total.map(PureEpsilon::get);
         }
-        if let Some(folder) = job.output.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
-        }
         let keep = self.args.keep_metadata;
-        let options = SaveOptions {
-            keep: Keep { profile: keep, resolution: keep },
-            quality: None,
-            replace: self.record.wrote(&job.output),
-        };
-        let source = Source::read(&job.input)?;
-        faces::save::save(&done.photo, &job.output, &source, &self.inputs, &options)?;
+        let replace = self.record.wrote(&job.output);
+        let options =
+            SaveOptions { keep: Keep { profile: keep, resolution: keep }, quality: None, replace };
+        // Before the work of encoding.
+        save::may_write(&self.out, &job.output, &self.inputs, replace)?;
+        let format = Format::of_path(&job.output)?;
+        let encoded = save::encode(&done.photo, format, &Source::read(&job.input)?, &options)?;
+        if let Some(folder) = job.output.parent() {
+            self.out.make(folder).with_context(|| {
+                format!("cannot create {}", self.args.out.join(folder).display())
+            })?;
+        }
+        self.record.writing(&job.output, &encoded.bytes)?;
+        save::write(&encoded, &self.out, &job.output, &self.inputs, replace)?;
         report.output = Some(job.output.clone());
         report.status = if protected { Status::Protected } else { Status::Unprotected };
         if !protected {
@@ -179,6 +198,25 @@ impl Work<'_> {
         }
         done.crops.iter().for_each(|crop| self.sheet.add(crop));
         Ok(())
+    }
+
+    /// That `name` in the folder of results is free, or a file that an earlier run wrote there.
+    ///
+    /// # Errors
+    /// It is neither.
+    fn may_write(&self, name: &Path) -> anyhow::Result<()> {
+        Ok(save::may_write(&self.out, name, &self.inputs, self.record.wrote(name))?)
+    }
+
+    /// Writes a file that lies beside the results, over that of an earlier run.
+    ///
+    /// # Errors
+    /// Something else is there; the record or the file cannot be written.
+    fn write_beside(&mut self, name: &Path, content: &[u8]) -> anyhow::Result<()> {
+        self.may_write(name)?;
+        self.record.writing(name, content)?;
+        let failed = || format!("cannot write {}", self.args.out.join(name).display());
+        self.out.write(name, content).with_context(failed)
     }
 
     /// What the input is, and everything that decides what becomes of it.
@@ -200,19 +238,36 @@ fn jobs(args: &Args) -> anyhow::Result<Vec<Job>> {
     let mut names = Names::without(&[REPORT, SHEET, LEDGER]);
     let job = |photo: photos::Photo| {
         let wanted = photo.relative.with_extension(args.ending(&photo.path));
-        Job { output: args.out.join(names.free(&wanted)), input: photo.path }
+        Job { output: names.free(&wanted), input: photo.path }
     };
     let jobs: Vec<Job> = photos::list(&args.inputs, &args.out)?.into_iter().map(job).collect();
     let inputs: BTreeSet<PathBuf> =
         jobs.iter().filter_map(|job| job.input.canonicalize().ok()).collect();
-    let over = |job: &&Job| job.output.canonicalize().is_ok_and(|path| inputs.contains(&path));
+    let over = |job: &&Job| {
+        args.out.join(&job.output).canonicalize().is_ok_and(|path| inputs.contains(&path))
+    };
     match jobs.iter().find(over) {
         Some(job) => Err(misuse(format!(
             "--out {}: {} would be written over, and it is an input: choose another folder",
             args.out.display(),
-            job.output.display()
+            args.out.join(&job.output).display()
         ))),
         None => Ok(jobs),
+    }
+}
+
+/// Removes what a run that was killed left half written. A folder in which that cannot be done
+/// (a link, say) is left alone: the photos that belong there say why they cannot be written.
+fn sweep(out: &Folder, jobs: &[Job]) {
+    let folders: BTreeSet<&Path> = jobs.iter().filter_map(|job| job.output.parent()).collect();
+    for folder in folders {
+        match out.sweep(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!(
+                "{}: not searched for files that a killed run left: {error}",
+                out.path().join(folder).display()
+            ),
+            _ => {}
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The contact sheet: all protected faces on one picture, to look over.
 
-use std::path::Path;
-
 use faces::RgbImage;
+use faces::save::Format;
 use image::imageops::{self, FilterType};
 
 /// Side of a face on the sheet, and the gap between two, in pixels.
@@ -24,11 +23,14 @@ impl Sheet {
         }
     }
 
-    /// Writes `DIR/contact_sheet.png`; nothing where there is no face.
-    pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
+    /// The sheet as a PNG file; none where there is no face.
+    ///
+    /// # Errors
+    /// It cannot be encoded.
+    pub(super) fn png(&self) -> anyhow::Result<Option<Vec<u8>>> {
         let count = self.0.len() as u32;
         if count == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let columns = count.min(COLUMNS);
         let step = SIDE + GAP;
@@ -39,10 +41,7 @@ impl Sheet {
             let (x, y) = (GAP + k % columns * step, GAP + k / columns * step);
             imageops::replace(&mut sheet, face, i64::from(x), i64::from(y));
         }
-        let path = out.join("contact_sheet.png");
-        let options = faces::save::SaveOptions { replace: true, ..Default::default() };
-        let (source, inputs) = Default::default();
-        faces::save::save(&sheet, &path, &source, &inputs, &options)?;
-        Ok(())
+        let (source, options) = Default::default();
+        Ok(Some(faces::save::encode(&sheet, Format::Png, &source, &options)?.bytes))
     }
 }
