@@ -83,6 +83,8 @@ fn main() {
     // DEP_C10D_SHIM_LIBTORCH_LIB in a build script if they want the same.
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:libtorch_lib={}", lib.display());
+    // Our own tests compile a small program against libtorch's headers.
+    println!("cargo:rustc-env=C10D_LIBTORCH={}", root.display());
 }
 
 /// The folders that hold `cuda_runtime.h`, CCCL and `nccl.h`.
