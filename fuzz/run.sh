@@ -1,10 +1,13 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Fuzzes the parsers of foreign bytes: fuzz/run.sh [TARGET] [SECONDS, default 60].
 # Without a TARGET all of them, one after the other. See fuzz/README.md.
 # Needs neither cargo-fuzz nor a nightly compiler. New inputs go to fuzz/found, findings to
 # fuzz/artifacts.
 set -euo pipefail
-cd "$(dirname "$0")"
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/../scripts/common.sh"
+cd "$root/fuzz"
 
 targets=(pth safetensors manifest index config image)
 if [[ -n ${1:-} && ! ${1:-} =~ ^[0-9]+$ ]]; then
@@ -30,7 +33,7 @@ flags=(
 host=$(rustc -vV | sed -n 's/^host: //p')
 # With --target the flags reach the fuzzed code only, not the build scripts.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" \
-    cargo build --release --quiet --target "$host" "${targets[@]/#/--bin=}"
+    cargo build --locked --release --quiet --target "$host" "${targets[@]/#/--bin=}"
 
 for target in "${targets[@]}"; do
     mkdir -p "found/$target" "artifacts/$target"

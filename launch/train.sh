@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Sets up what is missing and trains stage I, then stage II, on the demo faces.
 #
 #   ./launch/train.sh                                     two ranks, preset `demo`
@@ -7,7 +7,9 @@
 # Arguments go to `faceshield train all` and win over the ones given here;
 # NPROC_PER_NODE, MASTER_PORT and CUDA_VISIBLE_DEVICES mean what they mean to torchrun.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/../scripts/common.sh"
 
 exports=$("$root/scripts/setup.sh" --env)
 eval "$exports"
@@ -23,7 +25,7 @@ if [[ -e $root/.libtorch/lib/libtorch_cuda.so && -z ${LIBTORCH:-}${LIBTORCH_USE_
     fi
     if ((gpus > 0)); then ranks=$gpus; fi
 fi
-(cd "$root" && cargo build --release --bin faceshield ${features[@]+"${features[@]}"})
+(cd "$root" && cargo build --locked --release --bin faceshield ${features[@]+"${features[@]}"})
 faceshield=${CARGO_TARGET_DIR:-$root/target}/release/faceshield
 
 # The demo faces, unless other data is named.

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Measures the speed and memory of this checkout on this machine and prints one table:
 # docs/performance.md holds a newest one. Takes about twenty minutes and 15 GB of memory;
 # nothing else should run.
@@ -6,7 +6,9 @@
 #
 #   scripts/bench.sh            two threads, two ranks of one thread
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/common.sh"
 cd "$root"
 exports=$(scripts/setup.sh --env)
 eval "$exports"
@@ -14,20 +16,21 @@ faceshield=${CARGO_TARGET_DIR:-$root/target}/release/faceshield
 # Beside the plain program, so that libtorch is found and the other crates are built once.
 scaled=
 if command -v cmake >/dev/null && command -v nasm >/dev/null; then
-    cargo build --release --quiet --bin faceshield --features turbojpeg
+    cargo build --locked --release --quiet --bin faceshield --features turbojpeg
     scaled=$faceshield-turbojpeg
     cp "$faceshield" "$scaled"
 else
     printf 'SKIPPED: scaled JPEG decoding: it needs cmake and nasm\n' >&2
 fi
-cargo build --release --quiet --bin faceshield
+cargo build --locked --release --quiet --bin faceshield
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
+python=$(find_python)
 
 say() { printf '%s\n' "$*" >&2; }
 field() { # FILE KEY...
-    python3 -c 'import functools, json, sys
+    "$python" -I -c 'import functools, json, sys
 print(functools.reduce(lambda found, key: found[key], sys.argv[2:], json.load(open(sys.argv[1]))))' "$@"
 }
 row() { printf '| %s | %s | %s | %s |\n' "$@"; }
@@ -43,23 +46,23 @@ for stage in fse irc; do
             ${objective[@]+"${objective[@]}"} >"$work/$stage$batch"
     done
     say "full-size step by its definition: stage $stage, batch 1"
-    cargo bench --quiet -p "$stage" --bench step >"$work/${stage}plain"
+    cargo bench --locked --quiet -p "$stage" --bench step >"$work/${stage}plain"
 done
 say "full-size step: stage II, corrected objective"
 "$faceshield" bench step --stage irc --preset published --batch 1 --steps 3 >"$work/irc_corrected"
 say "hsic"
-cargo bench --quiet -p fse --bench hsic >"$work/hsic"
+cargo bench --locked --quiet -p fse --bench hsic >"$work/hsic"
 
 faces=$root/datasets/demo
 if [[ ! -d $faces ]]; then "$faceshield" data demo --out "$faces" >&2; fi
 
 # Loading, and the published pipeline on the same files.
 venv=$root/target/bench-venv
-if [[ ! -f $venv/stamp ]]; then
-    python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        opencv-python-headless pillow numpy >&2
-    touch "$venv/stamp"
+wanted=$(cksum <scripts/requirements/bench.txt)
+if [[ ! -f $venv/stamp || $(<"$venv/stamp") != "$wanted" ]]; then
+    "$python" -I -m venv --clear "$venv"
+    pip_install "$venv/bin/python" scripts/requirements/bench.txt
+    echo "$wanted" >"$venv/stamp"
 fi
 kinds="j1024 p1024 j512 p512"
 load() { # PROGRAM KIND IMAGES [ARGUMENT…]
@@ -69,10 +72,10 @@ measure_loading() {
     local kind cache=$work/j512.safetensors
     # Indices of folders that will be gone.
     local -x FACESHIELD_CACHE=$work/index
-    "$venv/bin/python" benches/loader.py make "$faces" "$work/faces"
+    "$venv/bin/python" -I benches/loader.py make "$faces" "$work/faces"
     for kind in $kinds; do
         load "$faceshield" "$kind" 200 --set workers=1 >"$work/load_$kind"
-        "$venv/bin/python" benches/loader.py measure "$work/faces/$kind" >"$work/published_$kind"
+        "$venv/bin/python" -I benches/loader.py measure "$work/faces/$kind" >"$work/published_$kind"
     done
     if [[ -n $scaled ]]; then
         load "$scaled" j1024 200 --set workers=1 >"$work/load_scaled"
@@ -117,7 +120,7 @@ ranks() { # OUT STAGE RANKS STEPS [ARGUMENT…]
 rate() { # STAGE RANKS [ARGUMENT…]
     local out=$work/$1$2ranks
     ranks "$out" "$1" "$2" 40 "${@:3}"
-    python3 - "$out/metrics.jsonl" <<'PY'
+    "$python" -I - "$out/metrics.jsonl" <<'PY'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
 print(statistics.median(line["images_per_second"] for line in lines[3:]))
@@ -128,7 +131,7 @@ PY
 overlap() { # STAGE [ARGUMENT…]
     local out=$work/$1trace
     ranks "$out" "$1" 2 3 --profile 1 "${@:2}"
-    python3 - "$out/trace/$1_rank_0.json" <<'PY'
+    "$python" -I - "$out/trace/$1_rank_0.json" <<'PY'
 import json, sys
 events = [e for e in json.load(open(sys.argv[1]))["traceEvents"] if e.get("ph") == "X"]
 named = lambda name: [e for e in events if e["name"] == name]
@@ -177,7 +180,7 @@ train_once small --preset demo
 protect folder "$photos" --checkpoint "$work/small"
 # Seconds of the first photo, and the median of the others; or of the folder.
 photo_seconds() {
-    python3 - "$work/one.json" <<'PY'
+    "$python" -I - "$work/one.json" <<'PY'
 import json, statistics, sys
 seconds = [r["seconds"]["total"] for r in json.load(open(sys.argv[1]))["results"]]
 print(round(seconds[0], 2), round(statistics.median(seconds[1:]), 2))
@@ -200,7 +203,7 @@ evaluation_seconds() {
     evaluate
     begun=$(date +%s.%N)
     evaluate
-    python3 -c "import sys; print(float(sys.argv[2]) - float(sys.argv[1]))" "$begun" "$(date +%s.%N)"
+    "$python" -I -c "import sys; print(float(sys.argv[2]) - float(sys.argv[1]))" "$begun" "$(date +%s.%N)"
 }
 evaluation=$(evaluation_seconds)
 
@@ -221,8 +224,8 @@ row "stage II, corrected objective: peak memory, MB" "$(number "$(field "$work/i
 row "hsic, 64×64×64, value and gradients: seconds (published bandwidth)" "$(field "$work/hsic" published_seconds)" 0.2 "$(field "$work/hsic" plain_seconds)"
 row "hsic, unbiased" "$(field "$work/hsic" unbiased_seconds)" 0.2 "$(field "$work/hsic" plain_unbiased_seconds)"
 loading_rows
-row "stage I, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($fse2/$fse1, 2))")" 1.8 -
-row "stage II, demo preset: two ranks of one thread against one" "$(python3 -c "print(round($irc2/$irc1, 2))")" 1.8 -
+row "stage I, demo preset: two ranks of one thread against one" "$("$python" -I -c "print(round($fse2/$fse1, 2))")" 1.8 -
+row "stage II, demo preset: two ranks of one thread against one" "$("$python" -I -c "print(round($irc2/$irc1, 2))")" 1.8 -
 row "stage I, two ranks: gradients sent while the backward pass computes, %" "$fse_overlap" - -
 row "stage II, two ranks: gradients sent while the backward pass computes, %" "$irc_overlap" - -
 row "protect, full size, a photo of 512 px with one face: seconds, the first" "$first_photo" 3.5 -

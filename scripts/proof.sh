@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # The proof on faces whose truth is known: synthetic people, recognisers, stage I, stage II,
 # and what evaluation finds on people that none of them has seen.
 #
@@ -16,7 +16,9 @@
 # OUT/seed_N/ablations.html, OUT/seed_N/frontier.html and OUT/seeds.html, with numbers in .txt and
 # charts beside them.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/common.sh"
 out=$root/runs/proof seeds=1 quick=false adversary=false adaptive=false ablations=false frontier=false
 settings=() brief=()
 
@@ -55,7 +57,7 @@ done
 cd "$root"
 exports=$(scripts/setup.sh --env)
 eval "$exports"
-cargo build --release --quiet --bin faceshield
+cargo build --locked --release --quiet --bin faceshield
 faceshield=${CARGO_TARGET_DIR:-$root/target}/release/faceshield
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }

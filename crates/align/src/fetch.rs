@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use faces::packages::{self, File, Kind, Package};
+use faces::packages::{self, Archive, File, Kind, Package};
 
 use crate::Error;
 
@@ -43,6 +43,11 @@ fn package() -> Package {
         name: "facenet-pytorch".into(),
         version: "2.6.0".into(),
         kind: Kind::Wheel,
+        archive: Archive {
+            file: "facenet_pytorch-2.6.0-py3-none-any.whl".into(),
+            bytes: 1_881_930,
+            sha256: "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca".into(),
+        },
         files: FILES.iter().map(file).collect(),
     }
 }

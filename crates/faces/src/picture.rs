@@ -37,6 +37,11 @@ pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
     read_photo_within(path, u64::MAX)
 }
 
+/// [`read_photo`] of bytes that were read before; `path` is what errors call them.
+pub(crate) fn decode_photo(path: &Path, bytes: &[u8]) -> Result<RgbImage, Error> {
+    guarded(path, || decode(bytes, &Wanted { most: Some(u64::MAX), ..Wanted::default() }))
+}
+
 /// [`read_photo`] of at most `most` pixels, told by the header: of a larger one nothing is
 /// decoded.
 ///

@@ -14,7 +14,7 @@ fn python() -> Option<PathBuf> {
     let made = root.join("target/checks-venv/bin/python");
     let given = std::env::var_os("FACESHIELD_CHECKS_PYTHON").map(PathBuf::from);
     given.or_else(|| made.is_file().then_some(made)).filter(|python| {
-        let imports = ["-c", "import numpy, safetensors, tensorboard"];
+        let imports = ["-I", "-c", "import numpy, safetensors, tensorboard"];
         Command::new(python).args(imports).output().is_ok_and(|output| output.status.success())
     })
 }
@@ -49,7 +49,7 @@ fn read(
 ) -> (serde_json::Value, Vec<serde_json::Value>) {
     let run = place.path("runs/demo");
     let output = Command::new(python)
-        .args(["-c", SCRIPT])
+        .args(["-I", "-c", SCRIPT])
         .args([run.as_path(), checkpoint])
         .output()
         .unwrap();
@@ -153,7 +153,7 @@ fn python_reads_the_decoded_cache() {
     let place = Place::new();
     let root = place.faces(2, 2);
     place.done(&["data", "cache", "faces", "--size", "64", "--out", "c.safetensors"]);
-    let script = ["-c", CACHE_SCRIPT, "c.safetensors"];
+    let script = ["-I", "-c", CACHE_SCRIPT, "c.safetensors"];
     let output = Command::new(python).args(script).current_dir(place.path("")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

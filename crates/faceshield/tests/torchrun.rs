@@ -21,7 +21,7 @@ fn torchrun() -> Option<PathBuf> {
         // Its Python says which version it belongs to.
         let python = torchrun.with_file_name("python");
         let python = if python.is_file() { python } else { PathBuf::from("python3") };
-        let version = ["-c", "import torch; print(torch.__version__)"];
+        let version = ["-I", "-c", "import torch; print(torch.__version__)"];
         Command::new(torchrun).arg("--help").output().is_ok_and(|help| help.status.success())
             && Command::new(python)
                 .args(version)

