@@ -103,7 +103,7 @@ mod tests {
         let entries = |path: &str| absolute_entries(path.as_ref()).collect::<Vec<_>>();
         let kept = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
         assert_eq!(entries(":/usr/bin::.:bin:../bin:/bin:"), kept);
-        assert_eq!(entries(""), [PathBuf::new(); 0]);
+        assert!(entries("").is_empty());
         assert_eq!(named("sh".as_ref()), find("sh"));
         assert!(find("sh").unwrap().is_absolute());
         assert_eq!(named("./sh".as_ref()).unwrap(), std::env::current_dir().unwrap().join("sh"));
