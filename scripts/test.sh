@@ -62,6 +62,9 @@ fi
 step "tests"
 cargo test --locked --release --workspace
 
+step "the allocator under sanitizers (all of c10d: scripts/sanitize.sh)"
+scripts/sanitize.sh --allocator
+
 step "faults: a short version of what scripts/chaos.sh does"
 scripts/chaos.sh --short
 

@@ -29,6 +29,7 @@ fn main() {
     println!("cargo:rerun-if-changed=csrc");
     println!("cargo:rerun-if-env-changed=C10D_CUDA_INCLUDE");
     println!("cargo:rerun-if-env-changed=CUDA_HOME");
+    println!("cargo:rerun-if-env-changed=C10D_SANITIZE");
 
     let lib = PathBuf::from(env::var_os("DEP_TCH_LIBTORCH_LIB").expect(
         "torch-sys did not say where libtorch is (DEP_TCH_LIBTORCH_LIB); Linux or macOS is needed",
@@ -57,6 +58,17 @@ fn main() {
         .define("GLOG_USE_GLOG_EXPORT", None)
         .flag_if_supported("-Wno-unused-parameter")
         .files(SOURCES.iter().map(|name| Path::new("csrc").join(name)));
+    // For scripts/sanitize.sh: "undefined", or "address,undefined".
+    if let Ok(sanitizers) = env::var("C10D_SANITIZE") {
+        build
+            .flag(format!("-fsanitize={sanitizers}"))
+            .flag("-fno-sanitize-recover=all")
+            // libtorch is built without type information for some of its classes.
+            .flag("-fno-sanitize=vptr")
+            .flag("-fno-omit-frame-pointer")
+            .debug(true);
+        println!("cargo:rustc-link-arg=-fsanitize={sanitizers}");
+    }
     if let Ok(abi) = env::var("LIBTORCH_CXX11_ABI") {
         build.define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
     }

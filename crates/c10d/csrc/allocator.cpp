@@ -14,12 +14,13 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 
+#include <algorithm>
+
 #ifdef __linux__
 #include <malloc.h>
 #include <pthread.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <fstream>
 #include <limits>
 #include <list>
@@ -295,7 +296,7 @@ extern "C" int32_t c10d_cpu_memory(int64_t* bytes) {
 
 #else
 
-extern "C" bool c10d_cache_cpu_memory() {
+extern "C" bool c10d_cache_cpu_memory() noexcept {
   return false;
 }
 

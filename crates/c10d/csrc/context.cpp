@@ -99,7 +99,7 @@ bool c10d_set_flush_denormal(bool on) {
   return done;
 }
 
-const char* c10d_libtorch_version() {
+const char* c10d_libtorch_version() noexcept {
   return TORCH_VERSION;
 }
 

@@ -101,6 +101,6 @@ int32_t shim::record_current_exception() noexcept {
   }
 }
 
-extern "C" const char* c10d_last_error() {
+extern "C" const char* c10d_last_error() noexcept {
   return last_error.c_str();
 }

@@ -9,6 +9,7 @@
 #endif
 
 #include <cstdlib>
+#include <mutex>
 
 using std::chrono::milliseconds;
 
@@ -27,6 +28,37 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> gloo_options(
   return options;
 }
 
+// A group whose collectives may be started from several threads: the caller's, those that run a
+// backward pass (the reducer's hooks, synchronised batch norm), those that recompute a segment.
+// Gloo numbers its collectives without a lock.
+class SharedGroup final : public c10d::ProcessGroup {
+ public:
+  using c10d::ProcessGroup::ProcessGroup;
+
+  c10::intrusive_ptr<c10d::Work> allreduce(
+      std::vector<at::Tensor>& tensors, const c10d::AllreduceOptions& options) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return c10d::ProcessGroup::allreduce(tensors, options);
+  }
+
+  c10::intrusive_ptr<c10d::Work> broadcast(
+      std::vector<at::Tensor>& tensors, const c10d::BroadcastOptions& options) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return c10d::ProcessGroup::broadcast(tensors, options);
+  }
+
+  c10::intrusive_ptr<c10d::Work> allgather(
+      std::vector<std::vector<at::Tensor>>& outputs,
+      std::vector<at::Tensor>& inputs,
+      const c10d::AllgatherOptions& options) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return c10d::ProcessGroup::allgather(outputs, inputs, options);
+  }
+
+ private:
+  std::mutex mutex_; // while a collective is started, not until it ends
+};
+
 } // namespace
 
 extern "C" {
@@ -42,7 +74,8 @@ int32_t c10d_group_new(
   return shim::guard([&] {
     using c10d::ProcessGroup;
     const milliseconds timeout(timeout_ms);
-    auto group = c10::make_intrusive<ProcessGroup>(store->store, rank, size);
+    c10::intrusive_ptr<ProcessGroup> group =
+        c10::make_intrusive<SharedGroup>(store->store, rank, size);
     auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
         store->store, rank, size, gloo_options(timeout, loopback));
     group->setBackend(c10::DeviceType::CPU, ProcessGroup::GLOO, gloo);

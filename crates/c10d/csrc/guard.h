@@ -1,4 +1,5 @@
-// No exception leaves C++: every function that Rust calls runs its body in guard().
+// No exception leaves C++: every function that Rust calls runs its body in guard(), or is
+// noexcept if there is nothing in it that could throw. A test reads these files for it.
 //
 // guard() gives a status (0 = done); the message of the last failure on this thread is
 // c10d_last_error().

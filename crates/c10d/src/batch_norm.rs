@@ -35,7 +35,7 @@ pub fn sync_batch_norm(
     eps: f64,
     world: &World,
 ) -> Result<Tensor> {
-    let group = world.group().map_or(ptr::null_mut(), |group| group.pointer);
+    let group = world.group().map_or(ptr::null_mut(), |group| group.pointer());
     ffi::receive_tensor("sync_batch_norm", |out| {
         // SAFETY: live tensors; `group` is null or a live group, which the graph keeps a
         // reference of its own to.

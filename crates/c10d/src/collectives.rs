@@ -53,7 +53,7 @@ impl World {
         let buffer = tensor.detach().f_contiguous()?;
         let work = ffi::receive("all-reduce", |out| {
             // SAFETY: a live group and tensor; the shim keeps its own reference to the data.
-            unsafe { ffi::c10d_all_reduce(group.pointer, buffer.as_ptr(), op.code(), out) }
+            unsafe { ffi::c10d_all_reduce(group.pointer(), buffer.as_ptr(), op.code(), out) }
         })?;
         Ok(Work::new(work, "all-reduce", tensor, buffer))
     }
@@ -68,7 +68,7 @@ impl World {
         let buffer = tensor.detach().f_contiguous()?;
         let work = ffi::receive("broadcast", |out| {
             // SAFETY: as in all_reduce_async.
-            unsafe { ffi::c10d_broadcast(group.pointer, buffer.as_ptr(), root, out) }
+            unsafe { ffi::c10d_broadcast(group.pointer(), buffer.as_ptr(), root, out) }
         })?;
         Work::new(work, "broadcast", tensor, buffer).wait()
     }
@@ -82,7 +82,7 @@ impl World {
         let mut outputs: Vec<*mut C_tensor> = vec![ptr::null_mut(); self.size()];
         // SAFETY: a live group and tensor, and room for one pointer per rank.
         let code =
-            unsafe { ffi::c10d_all_gather(group.pointer, tensor.as_ptr(), outputs.as_mut_ptr()) };
+            unsafe { ffi::c10d_all_gather(group.pointer(), tensor.as_ptr(), outputs.as_mut_ptr()) };
         ffi::check(code, "all-gather")?;
         // SAFETY: on success every pointer is a tensor given away by the shim.
         Ok(outputs.into_iter().map(|pointer| unsafe { Tensor::from_ptr(pointer) }).collect())
@@ -149,7 +149,7 @@ impl World {
         let pointers = ffi::pointers(tensors);
         // SAFETY: a live group; the pointers are those of tensors borrowed for the call.
         let code = unsafe {
-            ffi::c10d_broadcast_all(group.pointer, pointers.as_ptr(), pointers.len() as i64, root)
+            ffi::c10d_broadcast_all(group.pointer(), pointers.as_ptr(), pointers.len() as i64, root)
         };
         ffi::check(code, "broadcast")
     }

@@ -1,7 +1,7 @@
 //! The C functions of the shim (`csrc/`), and how their failures become [`Error`]s.
 //!
-//! Every function catches all C++ exceptions; a non-zero status means that
-//! `c10d_last_error` holds this thread's message. Tensor arguments are borrowed for the call;
+//! Every function catches all C++ exceptions (`csrc/guard.h`); a non-zero status means that
+//! `c10d_last_error` holds this thread's message. Functions that C++ calls catch all panics. Tensor arguments are borrowed for the call;
 //! tensors returned through out-pointers are owned by the receiver.
 
 use std::ffi::{CStr, c_char, c_void};
@@ -203,8 +203,8 @@ unsafe extern "C" {
     pub(crate) fn c10d_read_later(tensor: *const C_tensor, out: *mut *mut ShimReading) -> i32;
     pub(crate) fn c10d_reading_wait(reading: *mut ShimReading, out: *mut *mut C_tensor) -> i32;
     pub(crate) fn c10d_reading_free(reading: *mut ShimReading);
-    pub(crate) fn c10d_autocast(cuda: bool, on: bool, before: *mut bool);
-    pub(crate) fn c10d_is_autocast(cuda: bool) -> bool;
+    pub(crate) fn c10d_autocast(cuda: bool, on: bool, before: *mut bool) -> i32;
+    pub(crate) fn c10d_is_autocast(cuda: bool, on: *mut bool) -> i32;
     pub(crate) fn c10d_zero_grads(params: Tensors, count: i64, set_to_none: bool) -> i32;
 
     pub(crate) fn c10d_randn_seeded(
@@ -298,3 +298,6 @@ pub(crate) fn device_code(device: Device) -> Result<i32> {
         other => Err(Error::Unsupported(format!("device {other:?} is not supported"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Averaging gradients over ranks while they are being computed.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::Tensor;
 
@@ -52,7 +52,7 @@ pub struct Reducer(Option<Shared>);
 struct Shared {
     pointer: *mut ShimReducer,
     // Dropped after the reducer that talks through it.
-    _group: Rc<Group>,
+    _group: Arc<Group>,
 }
 
 impl Drop for Shared {
@@ -82,7 +82,7 @@ impl Reducer {
             // keeps references of its own).
             unsafe {
                 ffi::c10d_reducer_new(
-                    group.pointer,
+                    group.pointer(),
                     pointers.as_ptr(),
                     pointers.len() as i64,
                     bytes(options.first_bucket_bytes),
@@ -93,7 +93,7 @@ impl Reducer {
                 )
             }
         })?;
-        Ok(Reducer(Some(Shared { pointer, _group: Rc::clone(group) })))
+        Ok(Reducer(Some(Shared { pointer, _group: Arc::clone(group) })))
     }
 
     /// Tells the reducer that the next backward pass starts at `loss` and is to be averaged.

@@ -1,8 +1,7 @@
 //! The ranks of a run.
 
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
@@ -26,32 +25,55 @@ pub enum Backend {
 /// The ranks of this run: one process alone, or a process group.
 ///
 /// Alone, collectives do nothing, so a program is written once. Clones share the group. All
-/// ranks must call the same collectives in the same order; a `World` therefore stays on one
-/// thread (it is neither `Send` nor `Sync`).
+/// ranks must call the same collectives in the same order. Any thread may call them (a
+/// [checkpointed segment](crate::torch::checkpoint) does in the backward pass), but not two at a
+/// time: then there is no order.
 #[derive(Debug, Clone)]
 pub struct World {
     rank: usize,
     local_rank: usize,
     size: usize,
     backend: Option<Backend>,
-    group: Option<Rc<Group>>,
+    group: Option<Arc<Group>>,
+}
+
+/// libtorch's process group.
+#[derive(Debug)]
+struct RawGroup(*mut ShimGroup);
+
+// SAFETY: it is counted atomically, and the shim's lock (csrc/group.cpp) lets one thread at a
+// time start a collective, be it from here, from a reducer or from a backward pass.
+unsafe impl Send for RawGroup {}
+// SAFETY: as above.
+unsafe impl Sync for RawGroup {}
+
+impl Drop for RawGroup {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, freed once.
+        unsafe { ffi::c10d_group_free(self.0) }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Group {
-    pub(crate) pointer: *mut ShimGroup,
-    // After `pointer` in order of drop: rank 0's store serves the others while the group lives.
-    heart: Heart,
+    raw: RawGroup,
+    // After `raw` in order of drop: rank 0's store serves the others while the group lives.
+    // The locks only make them ones that threads can share.
+    heart: Mutex<Heart>,
     roll: Roll,
     keeps_store: bool,
-    _raw: RawStore,
+    _raw_store: Mutex<RawStore>,
     _keeper: Store,
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        // SAFETY: made by the shim, freed once.
-        unsafe { ffi::c10d_group_free(self.pointer) }
+impl Group {
+    /// Valid as long as the group is borrowed.
+    pub(crate) fn pointer(&self) -> *mut ShimGroup {
+        self.raw.0
+    }
+
+    fn heart(&self) -> MutexGuard<'_, Heart> {
+        self.heart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +137,7 @@ impl World {
     /// Says where this rank stands, for the others to know should they miss it. Costs nothing.
     pub fn stands(&self, step: u64, doing: Doing) {
         if let Some(group) = &self.group {
-            group.heart.set(Position { step, doing });
+            group.heart().set(Position { step, doing });
         }
     }
 
@@ -127,7 +149,8 @@ impl World {
     /// When the store does not answer: then it is the one who keeps it.
     pub fn blame(&self) -> Result<Option<Report>> {
         let Some(group) = &self.group else { return Ok(None) };
-        let found = group.roll.blame(self.rank, group.heart.position());
+        let position = group.heart().position();
+        let found = group.roll.blame(self.rank, position);
         if group.keeps_store {
             // The others ask the same, of the store that goes with this process.
             let missing = found.as_ref().ok().and_then(Option::as_ref).map(|found| found.rank);
@@ -143,7 +166,7 @@ impl World {
     pub fn fail(&self, why: &str) -> Result<()> {
         let report = |group: &Group| Report {
             rank: self.rank,
-            what: format!("{}: {why}", group.heart.position()),
+            what: format!("{}: {why}", group.heart().position()),
         };
         self.group.as_deref().map_or(Ok(()), |group| group.roll.fail(&report(group)))
     }
@@ -157,7 +180,7 @@ impl World {
         self.group.as_deref().map_or(Ok(()), |group| group.roll.note_progress(progress))
     }
 
-    pub(crate) fn group(&self) -> Option<&Rc<Group>> {
+    pub(crate) fn group(&self) -> Option<&Arc<Group>> {
         self.group.as_ref()
     }
 
@@ -200,13 +223,20 @@ fn join(place: &Place, backend: Backend, timeout: Duration) -> Result<World> {
     let heart = Heart::start(Arc::clone(&messages), place.rank)?;
     let roll = Roll::new(messages, place.size);
     let keeps_store = place.keeps_store;
-    let group = Group { pointer, heart, roll, keeps_store, _raw: raw, _keeper: keeper };
+    let group = Group {
+        raw: RawGroup(pointer),
+        heart: Mutex::new(heart),
+        roll,
+        keeps_store,
+        _raw_store: Mutex::new(raw),
+        _keeper: keeper,
+    };
     let world = World {
         rank: place.rank,
         local_rank: place.local_rank,
         size: place.size,
         backend: Some(backend),
-        group: Some(Rc::new(group)),
+        group: Some(Arc::new(group)),
     };
     // Nobody leaves, and rank 0's store stays, before all are connected.
     let one = Tensor::ones([1], (Kind::Int64, Device::Cpu));

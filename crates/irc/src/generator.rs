@@ -1,4 +1,4 @@
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use encoder::ModelConfig;
 use tch::{Tensor, nn};
@@ -23,22 +23,31 @@ impl Part {
     }
 }
 
+/// A part that a backward pass can run again, on whichever thread.
+type SharedPart = Arc<Mutex<Part>>;
+
 /// A residual block of two or three parts.
 #[derive(Debug)]
 struct Block {
-    first: Rc<Part>,
-    second: Rc<Part>,
-    shortcut: Option<Rc<Part>>,
+    first: SharedPart,
+    second: SharedPart,
+    shortcut: Option<SharedPart>,
 }
 
 /// (c_in, c_out, c_attribute, c_lambda) of a block, published widths.
 type BlockWidths = (i64, i64, i64, i64);
 
+/// Nothing of a part changes while it is locked: one who panicked has left it whole.
+fn lock(part: &SharedPart) -> MutexGuard<'_, Part> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Block {
     fn new(p: nn::Path, (c_in, c_out, c_attr, c_lambda): BlockWidths, identity: i64) -> Self {
         let part = |k: i64, c_out| {
             let aad = Aad::new(&p / format!("AAD{k}"), c_in, c_attr, c_lambda, identity);
-            Rc::new(Part { aad, conv: conv(&p / format!("conv{k}"), c_in, c_out, SAME) })
+            let conv = conv(&p / format!("conv{k}"), c_in, c_out, SAME);
+            Arc::new(Mutex::new(Part { aad, conv }))
         };
         Block {
             first: part(1, c_in),
@@ -50,14 +59,17 @@ impl Block {
     /// As [`Part::forward`]; `recompute`: its parts keep their inputs only.
     fn forward(&self, inputs: &[Tensor; 4], recompute: bool) -> Result<Tensor, Error> {
         let [h, attribute, lambda, id] = inputs;
-        let through = |part: &Rc<Part>, h: &Tensor| -> Result<Tensor, Error> {
+        let through = |shared: &SharedPart, h: &Tensor| -> Result<Tensor, Error> {
             let inputs = [h, attribute, lambda, id].map(Tensor::shallow_clone);
+            let part = lock(shared);
             if !recompute {
                 return Ok(part.forward(&inputs));
             }
-            let (mut parameters, segment) = (part.aad.parameters(), Rc::clone(part));
+            let mut parameters = part.aad.parameters();
             parameters.push(part.conv.ws.shallow_clone());
-            let segment = move |inputs: &[Tensor]| Ok(segment.forward(inputs));
+            drop(part);
+            let part = Arc::clone(shared);
+            let segment = move |inputs: &[Tensor]| Ok(lock(&part).forward(inputs));
             Ok(c10d::torch::checkpoint(&inputs, &parameters, segment)?)
         };
         let x = through(&self.second, &through(&self.first, h)?)?;
@@ -160,9 +172,9 @@ impl Generator {
         let last = self.blocks.last().into_iter();
         for part in last.flat_map(|block| [Some(&block.second), block.shortcut.as_ref()]).flatten()
         {
-            let weights =
-                part.conv.ws.narrow(0, 0, 3).repeat_interleave_self_int(SUBPIXELS, 0, None);
-            part.conv.ws.shallow_clone().copy_(&weights);
+            let mut weights = lock(part).conv.ws.shallow_clone();
+            let same = weights.narrow(0, 0, 3).repeat_interleave_self_int(SUBPIXELS, 0, None);
+            weights.copy_(&same);
         }
     }
 

@@ -1,4 +1,4 @@
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use encoder::{Fidelity, ModelConfig};
 use tch::{Device, Tensor, nn};
@@ -58,6 +58,14 @@ struct Block {
     skip: Option<(nn::Conv2D, BatchNorm)>,
 }
 
+/// A block that a backward pass can run again, on whichever thread.
+type SharedBlock = Arc<Mutex<Block>>;
+
+/// Nothing of a block changes while it is locked: one who panicked has left it whole.
+fn lock(block: &SharedBlock) -> MutexGuard<'_, Block> {
+    block.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct BlockShape {
     c_in: i64,
     c_out: i64,
@@ -106,15 +114,16 @@ impl Block {
     }
 
     /// As [`Block::forward`], keeping nothing but `x` for the backward pass.
-    fn recomputed(self: &Rc<Self>, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
-        let (block, mode) = (Rc::clone(self), mode.clone());
+    fn recomputed(shared: &SharedBlock, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
+        let parameters = lock(shared).parameters();
+        let (block, mode) = (Arc::clone(shared), mode.clone());
         let segment = move |x: &[Tensor]| {
-            block.forward(&x[0], &mode).map_err(|error| match error {
+            lock(&block).forward(&x[0], &mode).map_err(|error| match error {
                 Error::Torch(error) => error,
                 other => c10d::Error::Libtorch(other.to_string()),
             })
         };
-        Ok(c10d::torch::checkpoint(&[x.shallow_clone()], &self.parameters(), segment)?)
+        Ok(c10d::torch::checkpoint(&[x.shallow_clone()], &parameters, segment)?)
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor, Error> {
@@ -140,7 +149,7 @@ impl Block {
 #[derive(Debug)]
 pub struct IidDiscriminator {
     entry: [(nn::Conv2D, BatchNorm); 2],
-    blocks: Vec<Rc<Block>>,
+    blocks: Vec<SharedBlock>,
     recompute: bool,
     exit: [(Separable, BatchNorm); 2],
     adjust: (nn::Conv2D, BatchNorm),
@@ -174,7 +183,8 @@ impl IidDiscriminator {
             blocks: shapes
                 .iter()
                 .enumerate()
-                .map(|(k, shape)| Rc::new(Block::new(&p / format!("block{}", k + 1), shape)))
+                .map(|(k, shape)| Block::new(&p / format!("block{}", k + 1), shape))
+                .map(|block| Arc::new(Mutex::new(block)))
                 .collect(),
             exit: [
                 (Separable::new(&p / "conv3", w(1024), w(1536)), norm("bn3", 1536)),
@@ -214,9 +224,9 @@ impl IidDiscriminator {
         }
         for block in &self.blocks {
             h = if self.recompute {
-                block.recomputed(&h, mode)?
+                Block::recomputed(block, &h, mode)?
             } else {
-                block.forward(&h, mode)?
+                lock(block).forward(&h, mode)?
             };
         }
         let [(conv3, bn3), (conv4, bn4)] = &self.exit;

@@ -27,22 +27,26 @@ impl Autocast {
     pub fn new(device: Device, on: bool) -> Autocast {
         let (cuda, mut before) = (device.is_cuda(), false);
         // SAFETY: `before` outlives the call.
-        unsafe { ffi::c10d_autocast(cuda, on, &mut before) };
+        let code = unsafe { ffi::c10d_autocast(cuda, on, &mut before) };
+        // CPU and CUDA are all there is to ask for, and every libtorch knows both.
+        ffi::check(code, "switching autocast").unwrap_or_else(|error| panic!("{error}"));
         Autocast { cuda, before, _thread: PhantomData }
     }
 
     /// Whether it is on for this thread and kind of device.
     pub fn is_on(device: Device) -> bool {
-        // SAFETY: no pointers.
-        unsafe { ffi::c10d_is_autocast(device.is_cuda()) }
+        let mut on = false;
+        // SAFETY: `on` outlives the call.
+        let code = unsafe { ffi::c10d_is_autocast(device.is_cuda(), &mut on) };
+        ffi::check(code, "asking for autocast").is_ok() && on
     }
 }
 
 impl Drop for Autocast {
     fn drop(&mut self) {
         let mut ignored = false;
-        // SAFETY: as in `new`.
-        unsafe { ffi::c10d_autocast(self.cuda, self.before, &mut ignored) };
+        // SAFETY: as in `new`. It succeeded there with the same device.
+        let _ = unsafe { ffi::c10d_autocast(self.cuda, self.before, &mut ignored) };
     }
 }
 

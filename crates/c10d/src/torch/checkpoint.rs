@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
@@ -12,7 +13,15 @@ use super::Autocast;
 use crate::ffi;
 use crate::{Error, Result};
 
-type Closure = Box<dyn Fn(&[Tensor]) -> Result<Tensor>>;
+/// Threads share it through the graph, which hands out clones of its tensors: any of them may
+/// run a backward pass, or drop the graph's last tensor and the closure with it.
+type Closure = Mutex<Box<dyn Fn(&[Tensor]) -> Result<Tensor> + Send>>;
+
+/// Sharing it is sound: this does not compile otherwise.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Closure>();
+};
 
 thread_local! {
     static RECOMPUTING: Cell<bool> = const { Cell::new(false) };
@@ -27,9 +36,20 @@ thread_local! {
 /// further tensor are lost. `segment` must give the same result every time, so it may not draw
 /// from the default random generators; where it updates running statistics, it must not do so
 /// while [`recomputing`]. It is run a second time by the thread that computes the backward
-/// pass, while the thread that asked for that waits.
+/// pass, while the thread that asked for that waits; on CUDA that is one of libtorch's own
+/// threads. So it must be `Send`: it owns clones of the tensors it uses, or shares them behind a
+/// lock.
 ///
 /// Without gradients it is just `segment(inputs)`.
+///
+/// ```compile_fail,E0277
+/// # let x = tch::Tensor::from(1.0);
+/// let count = std::rc::Rc::new(std::cell::Cell::new(0));
+/// c10d::torch::checkpoint(&[x], &[], move |inputs| {
+///     count.set(count.get() + 1); // Another thread may be counting, too.
+///     Ok(inputs[0].tanh())
+/// });
+/// ```
 ///
 /// # Errors
 /// Those of `segment`, which the backward pass returns, too; [`Error::Libtorch`] when it
@@ -37,14 +57,14 @@ thread_local! {
 pub fn checkpoint(
     inputs: &[Tensor],
     parameters: &[Tensor],
-    segment: impl Fn(&[Tensor]) -> Result<Tensor> + 'static,
+    segment: impl Fn(&[Tensor]) -> Result<Tensor> + Send + 'static,
 ) -> Result<Tensor> {
     let device = inputs.first().map_or(Device::Cpu, Tensor::device);
     let precision = Autocast::is_on(device);
-    let closure: Box<Closure> = Box::new(Box::new(move |inputs: &[Tensor]| {
+    let closure: Box<Closure> = Box::new(Mutex::new(Box::new(move |inputs: &[Tensor]| {
         let _precision = Autocast::new(device, precision);
         segment(inputs)
-    }));
+    })));
     let (inputs, parameters) = (ffi::pointers(inputs), ffi::pointers(parameters));
     let result = ffi::receive_tensor("a checkpointed segment", |out| {
         // SAFETY: pointers of tensors borrowed for the call; the closure is given away and
@@ -84,8 +104,7 @@ unsafe extern "C" fn run_closure(
     again: bool,
 ) -> *mut C_tensor {
     let run = || {
-        // SAFETY: the shim keeps the closure alive during the call and calls it from one
-        // thread at a time.
+        // SAFETY: the shim keeps the closure alive during the call.
         let closure = unsafe { &*closure.cast::<Closure>() };
         let own = |i: i64| {
             // SAFETY: a live tensor; the clone is ours.
@@ -93,6 +112,8 @@ unsafe extern "C" fn run_closure(
         };
         let inputs: Vec<Tensor> = (0..count).map(own).collect();
         let _range = again.then(|| super::range(c"recompute"));
+        // One that has panicked is as good as before: it cannot change what it owns.
+        let closure = closure.lock().unwrap_or_else(PoisonError::into_inner);
         closure(&inputs)
     };
     // A segment may hold segments of its own.
@@ -108,7 +129,8 @@ unsafe extern "C" fn run_closure(
             pointer
         }
         Err(error) => {
-            FAILURE.set(Some(error));
+            // Fails only where the thread is ending; then nobody reads it.
+            let _ = FAILURE.try_with(|failure| failure.replace(Some(error)));
             ptr::null_mut()
         }
     }
@@ -117,6 +139,10 @@ unsafe extern "C" fn run_closure(
 /// # Safety
 /// `closure` comes from [`checkpoint`] and is not used again.
 unsafe extern "C" fn drop_closure(closure: *mut c_void) {
-    // SAFETY: the box that `checkpoint` gave away. A panic in a destructor ends the process.
-    drop(unsafe { Box::from_raw(closure.cast::<Closure>()) });
+    let discard = || {
+        // SAFETY: the box that `checkpoint` gave away.
+        drop(unsafe { Box::from_raw(closure.cast::<Closure>()) });
+    };
+    // What the panic was about has been printed; nobody is there to hear more.
+    let _ = catch_unwind(AssertUnwindSafe(discard));
 }
