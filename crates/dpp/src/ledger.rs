@@ -74,19 +74,23 @@ pub enum LedgerError {
         /// Why.
         source: io::Error,
     },
-    /// The file system cannot keep two processes apart.
-    #[error("{}: its file system has no locks ({source}), so that two runs could overwrite each other's entries: choose a folder on another one", path.display())]
-    NoLocks {
-        /// The ledger.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
     /// Two processes would not see each other's entries.
     #[error("{}: another process has it open: wait until that one is done", path.display())]
     InUse {
         /// The ledger.
         path: PathBuf,
+    },
+    /// On NFS without its lock service, and on some network file systems.
+    #[error(
+        "{}: its file system has no locks ({source}), and two processes could enter photos at \
+         the same time: keep the ledger on a local disk",
+        path.display()
+    )]
+    NoLocks {
+        /// The ledger.
+        path: PathBuf,
+        /// What flock(2) says.
+        source: io::Error,
     },
     /// A line is no entry.
     #[error("{}, line {line}: {reason}: mend or remove the line", path.display())]
@@ -123,7 +127,10 @@ impl Ledger {
         let file = folder.append(path.file_name().unwrap_or_default()).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LedgerError::InUse { path: path.to_owned() }),
+            // SMB servers refuse a lock that is held with EACCES.
+            Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
+                return Err(LedgerError::InUse { path: path.to_owned() });
+            }
             Err(error @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
                 return Err(LedgerError::NoLocks { path: path.to_owned(), source: error.into() });
             }

@@ -6,6 +6,7 @@ mod commands;
 mod conformance;
 mod failure;
 mod logging;
+mod memory;
 mod options;
 mod output;
 mod places;
@@ -27,8 +28,21 @@ fn run() -> ExitCode {
     };
     logging::start(cli.verbose, cli.quiet);
     c10d::torch::cache_cpu_memory();
+    limit_threads();
     match commands::launch::follow_launcher().and_then(|()| commands::run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
+    }
+}
+
+/// libtorch starts a thread for every core of the machine, also where a control group allows the
+/// process fewer, as in a container.
+fn limit_threads() {
+    let cores = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+    if let Ok(cores) = i32::try_from(cores)
+        && cores < tch::get_num_threads()
+        && std::env::var_os("OMP_NUM_THREADS").is_none()
+    {
+        tch::set_num_threads(cores);
     }
 }

@@ -50,8 +50,11 @@ impl Lock {
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(POLL),
-                Err(Errno::WOULDBLOCK) => {
+                // SMB servers refuse a lock that is held with EACCES.
+                Err(Errno::WOULDBLOCK | Errno::ACCESS) if Instant::now() < deadline => {
+                    std::thread::sleep(POLL);
+                }
+                Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
                     let mut holder = String::new();
                     // Without it the error is less telling, no more.
                     let _ = file.read_to_string(&mut holder);

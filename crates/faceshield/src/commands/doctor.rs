@@ -87,8 +87,8 @@ impl Report {
             devices,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             threads: tch::get_num_threads(),
-            memory_mb: meminfo("MemTotal:"),
-            memory_available_mb: meminfo("MemAvailable:"),
+            memory_mb: crate::memory::total_mb(),
+            memory_available_mb: crate::memory::available_mb(),
             cache: crate::places::cache_dir(),
         }
     }
@@ -127,12 +127,4 @@ fn missing(gpus: usize, nccl: bool) -> Vec<Missing> {
         miss("npm (optional: six more demo photos)", "apt install npm");
     }
     missing
-}
-
-/// A line of /proc/meminfo in MB (10⁶ bytes); absent on other systems.
-fn meminfo(name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024 / 1_000_000)
 }
