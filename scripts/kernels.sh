@@ -77,6 +77,7 @@ cat >"$image/init" <<'INIT'
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+echo # The console starts with codes of its own.
 stress() {
   local name=$1; shift
   echo "RUN $name"

@@ -51,5 +51,16 @@ echo "== c10d's tests"
 # other functions than it took it with.
 export ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0:detect_odr_violation=0
 export UBSAN_OPTIONS=print_stacktrace=1
+# rustc links without the compiler's own libraries; the sanitizers' must come before all others.
+cat >"$work/linker" <<'LINKER'
+#!/bin/sh
+case $* in
+  *c10d*) exec cc -Wl,--no-as-needed -lasan -lubsan -Wl,--as-needed "$@" ;;
+  *) exec cc "$@" ;;
+esac
+LINKER
+chmod +x "$work/linker"
 cd "$root"
+host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+export "CARGO_TARGET_${host}_LINKER=$work/linker"
 C10D_SANITIZE=address,undefined CARGO_TARGET_DIR=$work cargo test -p c10d --lib --tests

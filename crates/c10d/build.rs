@@ -58,7 +58,7 @@ fn main() {
         .define("GLOG_USE_GLOG_EXPORT", None)
         .flag_if_supported("-Wno-unused-parameter")
         .files(SOURCES.iter().map(|name| Path::new("csrc").join(name)));
-    // For scripts/sanitize.sh: "undefined", or "address,undefined".
+    // For scripts/sanitize.sh, which also links the sanitizers: "address,undefined".
     if let Ok(sanitizers) = env::var("C10D_SANITIZE") {
         build
             .flag(format!("-fsanitize={sanitizers}"))
@@ -67,7 +67,6 @@ fn main() {
             .flag("-fno-sanitize=vptr")
             .flag("-fno-omit-frame-pointer")
             .debug(true);
-        println!("cargo:rustc-link-arg=-fsanitize={sanitizers}");
     }
     if let Ok(abi) = env::var("LIBTORCH_CXX11_ABI") {
         build.define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());

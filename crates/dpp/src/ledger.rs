@@ -74,23 +74,19 @@ pub enum LedgerError {
         /// Why.
         source: io::Error,
     },
+    /// The file system cannot keep two processes apart.
+    #[error("{}: its file system has no locks ({source}), so that two runs could overwrite each other's entries: choose a folder on another one", path.display())]
+    NoLocks {
+        /// The ledger.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Two processes would not see each other's entries.
     #[error("{}: another process has it open: wait until that one is done", path.display())]
     InUse {
         /// The ledger.
         path: PathBuf,
-    },
-    /// On NFS without its lock service, and on some network file systems.
-    #[error(
-        "{}: its file system has no locks ({source}), and two processes could enter photos at \
-         the same time: keep the ledger on a local disk",
-        path.display()
-    )]
-    NoLocks {
-        /// The ledger.
-        path: PathBuf,
-        /// What flock(2) says.
-        source: io::Error,
     },
     /// A line is no entry.
     #[error("{}, line {line}: {reason}: mend or remove the line", path.display())]
