@@ -10,7 +10,7 @@
 # Needs Debian or Ubuntu on x86-64 with the packages qemu-system-x86 and cpio, a C++ compiler and
 # the libtorch of scripts/setup.sh. Kernels and busybox are downloaded by apt-get by name, into
 # target/kernels, and neither installed nor run outside of the virtual machine. The machine is
-# emulated (one to five minutes a kernel, at most ten), or run by KVM with ACCEL=kvm.
+# emulated (a minute a kernel on an idle core, at most 20), or run by KVM with ACCEL=kvm.
 #
 # Exit code 0: passed on every kernel; 1: failed on one; 2: it could not be tried.
 set -euo pipefail
@@ -84,21 +84,21 @@ stress() {
   timeout 300 /bin/stress "$@"
   echo "CODE $?"
 }
-stress "usual settings" 120 2 60
-stress "ulimit -v, enough for what is in use" 120 2 60 220
-stress "ulimit -v, too little" 120 2 60 100
+stress "usual settings" 60 2 60
+stress "ulimit -v, enough for what is in use" 60 2 60 220
+stress "ulimit -v, too little" 60 2 60 100
 echo 300 >/proc/sys/vm/max_map_count
-stress "vm.max_map_count=300" 120 2 60
+stress "vm.max_map_count=300" 60 2 60
 echo 65530 >/proc/sys/vm/max_map_count
 echo always >/sys/kernel/mm/transparent_hugepage/enabled
-stress "huge pages always" 120 2 60
+stress "huge pages always" 60 2 60
 # Enough for what is in use and the threads' stacks.
 echo 0 >/proc/sys/vm/user_reserve_kbytes
 echo 0 >/proc/sys/vm/admin_reserve_kbytes
 promised=$(sed -n 's/Committed_AS: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 echo $((promised + 190 * 1024)) >/proc/sys/vm/overcommit_kbytes
 echo 2 >/proc/sys/vm/overcommit_memory
-stress "vm.overcommit_memory=2" 120 2 60 0 0
+stress "vm.overcommit_memory=2" 60 2 60 0 0
 echo DONE
 poweroff -f
 INIT
@@ -110,7 +110,7 @@ for name in "${kernels[@]}"; do
   kernel=$(kernel_of "$name")
   echo "== ${kernel##*/}"
   began=$SECONDS
-  timeout 600 qemu-system-x86_64 -machine accel="${ACCEL:-tcg}" -cpu max -smp 2 -m 1024 -nographic \
+  timeout 1200 qemu-system-x86_64 -machine accel="${ACCEL:-tcg}" -cpu max -smp 2 -m 1024 -nographic \
     -no-reboot -nic none -kernel "$kernel" -initrd "$work/image.gz" \
     -append "console=ttyS0 quiet panic=-1 no_timer_check" </dev/null >"$work/log" 2>"$work/errors" || true
   tr -d '\r' <"$work/log" | grep -aE '^(RUN|CODE|DONE|passed|FAILED)|segfault' || true
