@@ -196,7 +196,8 @@ def never_join(run):
     more = f"--nnodes 2 --node-rank 0 --master-addr 127.0.0.1 --master-port {port} --grace 1"
     words[2:2] = more.split()
     begin = time.monotonic()
-    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    env = os.environ | {"FACESHIELD_RUN_SECRET": "a secret of two machines"}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=env)
     if done.returncode != 1 or "missing: rank 1" not in done.stderr.splitlines()[-1]:
         raise Failure(f"a missing rank: exit code {done.returncode}, {done.stderr}")
     return time.monotonic() - begin

@@ -1,12 +1,30 @@
 //! `env://`: what the launcher says about this rank.
 
 use crate::listen::is_loopback;
-use crate::{Error, Result};
+use crate::secret;
+use crate::store::StoreKind;
+use crate::{Error, Result, Secret};
+
+/// Says, with the value `authenticated`, that a launcher's store asks for the run's secret:
+/// torchrun's does not.
+pub(crate) const STORE: &str = "FACESHIELD_STORE";
+const AUTHENTICATED: &str = "authenticated";
+
+/// The variables that tell a rank of a launcher's store: ours, which asks for the secret if
+/// there is one. An empty one is as good as none.
+pub fn store_variables(secret: Option<&Secret>) -> Vec<(&'static str, String)> {
+    let none = || (secret::VARIABLE, String::new());
+    let (state, secret) = match secret {
+        Some(secret) => (AUTHENTICATED, secret.variable()),
+        None => ("", none()),
+    };
+    vec![(STORE, state.to_owned()), secret, (secret::FILE_VARIABLE, String::new())]
+}
 
 const REQUIRED: [&str; 5] = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"];
 
 /// This rank's place in a run of several processes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) rank: usize,
     pub(crate) local_rank: usize,
@@ -16,6 +34,7 @@ pub(crate) struct Place {
     /// The launcher's agent keeps the store; else rank 0 does.
     pub(crate) agent: bool,
     pub(crate) keeps_store: bool,
+    pub(crate) store: StoreKind,
     /// All ranks are on this machine, so Gloo can talk over loopback.
     pub(crate) loopback: bool,
     /// The run's id, and which of its attempts this is: ranks of others are no peers.
@@ -62,8 +81,14 @@ pub(crate) fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Place>
     let host = get("MASTER_ADDR").unwrap_or_default();
     let one_machine = get("LOCAL_WORLD_SIZE") == Some(size.to_string());
     let agent = get("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True");
+    let secret = Secret::read(&get)?;
+    let store = match agent && get(STORE).as_deref() != Some(AUTHENTICATED) {
+        true => StoreKind::Open(secret),
+        false => StoreKind::ours(secret.as_ref()),
+    };
     Ok(Some(Place {
         rank,
+        store,
         local_rank,
         size,
         port,
@@ -103,10 +128,9 @@ mod tests {
 
     #[test]
     fn nothing_set_or_a_world_of_one_without_a_master_is_a_process_alone() {
-        assert_eq!(read_from(&[]).unwrap(), None);
-        assert_eq!(read_from(&[("WORLD_SIZE", "1")]).unwrap(), None);
-        assert_eq!(read_from(&[("WORLD_SIZE", "1"), ("RANK", "0")]).unwrap(), None);
-        assert_eq!(read_from(&[("WORLD_SIZE", " ")]).unwrap(), None);
+        let alone = |variables: &[(&str, &str)]| read_from(variables).unwrap().is_none();
+        assert!(alone(&[]) && alone(&[("WORLD_SIZE", "1")]));
+        assert!(alone(&[("WORLD_SIZE", "1"), ("RANK", "0")]) && alone(&[("WORLD_SIZE", " ")]));
     }
 
     #[test]
@@ -129,6 +153,25 @@ mod tests {
         let place = read_from(&variables).unwrap().unwrap();
         assert!(!place.keeps_store);
         assert_eq!((place.run.as_str(), place.attempt.as_str()), ("none", "3"));
+    }
+
+    #[test]
+    fn a_secret_closes_every_store_but_torchruns() {
+        let secret = ("FACESHIELD_RUN_SECRET", "0123456789abcdef");
+        let agent = ("TORCHELASTIC_USE_AGENT_STORE", "True");
+        let store = |more: &[(&'static str, &'static str)]| {
+            let variables = [&GOOD[..], more].concat();
+            read_from(&variables).unwrap().unwrap().store
+        };
+        assert!(matches!(store(&[]), StoreKind::Open(None)));
+        assert!(matches!(store(&[secret]), StoreKind::Authenticated(_)));
+        assert!(matches!(store(&[secret, agent]), StoreKind::Open(Some(_))));
+        let ours = (STORE, AUTHENTICATED);
+        assert!(matches!(store(&[secret, agent, ours]), StoreKind::Authenticated(_)));
+        let told = store_variables(Some(&Secret::random().unwrap()));
+        let told: Vec<_> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let place = read_from(&[&GOOD[..], &[agent], &told].concat()).unwrap().unwrap();
+        assert!(matches!(place.store, StoreKind::Authenticated(_)));
     }
 
     #[test]

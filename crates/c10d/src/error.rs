@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 /// This crate's results.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// The error for a failed call: `doing` says what was being done, `detail` is libtorch's text.

@@ -10,6 +10,7 @@ use std::ptr;
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
+use crate::connection::Calls;
 use crate::{Error, Result};
 
 /// Opaque C++ objects.
@@ -47,6 +48,31 @@ impl Status {
             _ => Status::Libtorch,
         }
     }
+
+    /// The status that would become this error.
+    pub(crate) fn of(error: &Error) -> Status {
+        match error {
+            Error::Timeout(_) => Status::Timeout,
+            Error::PeerLost(_) => Status::PeerLost,
+            Error::AddressInUse(_) => Status::AddressInUse,
+            Error::Rendezvous(_) | Error::BadEnvironment(_) => Status::Rendezvous,
+            Error::Unsupported(_) => Status::Unsupported,
+            Error::InvalidArgument(_) => Status::Invalid,
+            Error::Libtorch(_) => Status::Libtorch,
+        }
+    }
+
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            Status::Libtorch => 1,
+            Status::Timeout => 2,
+            Status::PeerLost => 3,
+            Status::AddressInUse => 4,
+            Status::Rendezvous => 5,
+            Status::Unsupported => 6,
+            Status::Invalid => 7,
+        }
+    }
 }
 
 pub(crate) type Tensors = *const *const C_tensor;
@@ -59,6 +85,11 @@ unsafe extern "C" {
         port: u16,
         listener: i32,
         timeout_ms: i64,
+        out: *mut *mut ShimStore,
+    ) -> i32;
+    pub(crate) fn c10d_store_authenticated(
+        connection: *mut c_void,
+        calls: *const Calls,
         out: *mut *mut ShimStore,
     ) -> i32;
     pub(crate) fn c10d_store_below(

@@ -47,24 +47,35 @@
 
 mod batch_norm;
 mod collectives;
+mod connection;
 mod environment;
 mod error;
+mod escape;
 mod ffi;
+#[doc(hidden)]
+pub mod fuzzing;
+mod keeper;
 mod listen;
 mod pulse;
 mod reducer;
 mod roll;
+mod seal;
+mod secret;
 mod store;
 pub mod torch;
+mod wire;
 mod work;
 mod world;
 
 pub use batch_norm::sync_batch_norm;
 pub use collectives::ReduceOp;
+pub use environment::store_variables;
 pub use error::{Error, Result};
+pub use escape::escape;
 pub use pulse::{Doing, Position, Pulse};
 pub use reducer::{Reducer, ReducerOptions, backward};
 pub use roll::{Report, Roll};
+pub use secret::Secret;
 pub use store::Store;
 pub use work::Work;
 pub use world::{Backend, World};

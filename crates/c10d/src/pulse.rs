@@ -78,7 +78,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    fn write(self) -> String {
+    pub(crate) fn write(self) -> String {
         format!("{} {} {}", self.beat, self.at.encode(), u8::from(self.left))
     }
 

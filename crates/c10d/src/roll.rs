@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::escape::escape;
 use crate::pulse::{self, INTERVAL, Pulse};
 use crate::{Position, Result, Store};
 
@@ -27,9 +28,10 @@ impl Report {
         format!("{} {}", self.rank, self.what)
     }
 
-    fn read(text: &str) -> Option<Report> {
+    /// A report in another process's words, fit to print.
+    pub(crate) fn read(text: &str) -> Option<Report> {
         let (rank, what) = text.split_once(' ')?;
-        Some(Report { rank: rank.parse().ok()?, what: what.into() })
+        Some(Report { rank: rank.parse().ok()?, what: escape(what) })
     }
 }
 
@@ -47,7 +49,7 @@ impl Roll {
     /// # Errors
     /// When the store cannot be reached.
     pub fn of(store: &Store, run: &str, attempt: &str, size: usize) -> Result<Roll> {
-        Ok(Roll { store: Arc::new(store.below(&prefix(run, attempt, 0))?), size })
+        Ok(Roll { store: Arc::new(store.below(&prefix(run, attempt, 0), attempt)?), size })
     }
 
     pub(crate) fn new(store: Arc<Store>, size: usize) -> Roll {

@@ -10,7 +10,8 @@ use crate::environment::{self, Place};
 use crate::ffi::{self, ShimGroup};
 use crate::pulse::Heart;
 use crate::roll::{self, Report, Roll};
-use crate::store::{RawStore, milliseconds};
+use crate::secret;
+use crate::store::{RawStore, StoreKind, milliseconds};
 use crate::{Doing, Error, Position, Result, Store};
 
 /// Which library carries the collectives.
@@ -33,6 +34,7 @@ pub struct World {
     rank: usize,
     local_rank: usize,
     size: usize,
+    authenticated: bool,
     backend: Option<Backend>,
     group: Option<Arc<Group>>,
 }
@@ -80,7 +82,7 @@ impl Group {
 impl World {
     /// One process alone.
     pub fn solo() -> World {
-        World { rank: 0, local_rank: 0, size: 1, backend: None, group: None }
+        World { rank: 0, local_rank: 0, size: 1, authenticated: true, backend: None, group: None }
     }
 
     /// Joins the run that `RANK`, `LOCAL_RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`
@@ -95,6 +97,10 @@ impl World {
     /// `WORLD_SIZE`; otherwise over the address that the host's name resolves to. The
     /// interfaces in `GLOO_SOCKET_IFNAME`, if any, win over both.
     ///
+    /// With a secret in `FACESHIELD_RUN_SECRET`, or in a file that `FACESHIELD_RUN_SECRET_FILE`
+    /// names, rank 0's store serves only processes that know it; in a store that another launcher
+    /// keeps, messages without its code are ignored.
+    ///
     /// `timeout` bounds the meeting and every later collective.
     ///
     /// # Errors
@@ -103,7 +109,7 @@ impl World {
     /// not come, naming the missing ranks; [`Error::Rendezvous`] when `MASTER_ADDR` does not
     /// resolve, is no address of rank 0's machine, or when another run meets there; [`Error::Unsupported`] for NCCL in a build without the feature `cuda`.
     pub fn from_env(backend: Backend, timeout: Duration) -> Result<World> {
-        match environment::read(|name| std::env::var(name).ok())? {
+        match environment::read(secret::variable)? {
             None => Ok(World::solo()),
             Some(place) => join(&place, backend, timeout),
         }
@@ -127,6 +133,11 @@ impl World {
     /// Whether this is rank 0, the one that writes files and logs.
     pub fn is_main(&self) -> bool {
         self.rank == 0
+    }
+
+    /// Whether messages between the ranks come from none but them: the run has a secret.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
     }
 
     /// The backend of the group; `None` for a process alone.
@@ -235,6 +246,7 @@ fn join(place: &Place, backend: Backend, timeout: Duration) -> Result<World> {
         rank: place.rank,
         local_rank: place.local_rank,
         size: place.size,
+        authenticated: !matches!(place.store, StoreKind::Open(None)),
         backend: Some(backend),
         group: Some(Arc::new(group)),
     };
@@ -265,12 +277,17 @@ fn meet(place: &Place, timeout: Duration) -> Result<Meeting> {
     let seconds = timeout.as_secs_f64();
 
     let keeper = if place.keeps_store {
-        Store::keep(host, port, run, !place.loopback)?
+        let secret = match &place.store {
+            StoreKind::Authenticated(secret) => Some(secret),
+            StoreKind::Open(_) => None,
+        };
+        Store::keep(host, port, run, !place.loopback, secret)?
     } else {
-        Store::reach(host, port, timeout).map_err(|error| match error {
+        Store::reach(host, port, run, timeout, &place.store).map_err(|error| match error {
             Error::Timeout(_) | Error::PeerLost(_) => Error::Timeout(format!(
                 "rank {rank} of {size} found no rank 0 at {address} within {seconds} s; see rank \
-                 0's log, and check MASTER_ADDR and MASTER_PORT"
+                 0's log, and check MASTER_ADDR and MASTER_PORT, and FACESHIELD_RUN_SECRET if the \
+                 run has one"
             )),
             other => other,
         })?
@@ -278,7 +295,7 @@ fn meet(place: &Place, timeout: Duration) -> Result<Meeting> {
     // Rank 0's store tells whose it is; a launcher's need not.
     keeper.check_run(run, !place.agent, timeout)?;
     let prefix = roll::prefix(run, &place.attempt, count);
-    let (raw, messages) = (keeper.raw(&prefix)?, Arc::new(keeper.below(&prefix)?));
+    let (raw, messages) = (keeper.raw(&prefix)?, Arc::new(keeper.below(&prefix, &place.attempt)?));
 
     let mut joined = vec![0_u8; size];
     // SAFETY: a live store; `joined` has room for one byte per rank.

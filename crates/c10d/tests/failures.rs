@@ -170,7 +170,7 @@ fn a_rank_that_dies_or_stalls_is_an_error_on_the_others() {
 /// them there; a rank of another run is refused.
 #[test]
 fn a_launchers_store_serves_the_attempts_of_its_run_and_no_other() {
-    let store = Store::keep("127.0.0.1", 0, "the run", false).unwrap();
+    let store = Store::keep("127.0.0.1", 0, "the run", false, None).unwrap();
     let variables = |run, attempt| {
         [
             ("TORCHELASTIC_USE_AGENT_STORE", "True"),

@@ -39,6 +39,10 @@ fn command_lines_and_settings() {
     fails("launch -- train fsee", &["unrecognized subcommand 'fsee'"]);
     fails("launch -- train fse --preset dmo", &["no preset `dmo`"]);
     fails("launch --nnodes 2 -- doctor", &["--master-addr"]);
+    fails(
+        "launch --nnodes 2 --master-addr 127.0.0.1 -- doctor",
+        &["FACESHIELD_RUN_SECRET", "--no-secret"],
+    );
     fails("weights convert a.pth b.txt", &[".safetensors or .pth"]);
 }
 

@@ -46,6 +46,17 @@ impl Setting {
             c10d::Error::BadEnvironment(text) => misuse(text),
             other => other.into(),
         })?;
+        if !world.is_authenticated() && world.is_main() {
+            tracing::warn!(
+                "the ranks have no secret in common: whoever reaches {} can end the run and write \
+                 into its log; give all ranks the same FACESHIELD_RUN_SECRET to prevent that, or \
+                 use `faceshield launch`",
+                std::env::var("MASTER_ADDR").map_or("the run's port".to_owned(), |address| {
+                    let port = std::env::var("MASTER_PORT").unwrap_or_default();
+                    c10d::escape(&format!("{address}:{port}"))
+                })
+            );
+        }
         Ok(Self { world, device, requests })
     }
 

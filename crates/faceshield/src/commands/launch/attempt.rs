@@ -7,47 +7,12 @@ use c10d::{Report, Roll};
 use rustix::process::Signal;
 
 use super::machines::Machines;
+use super::outcome::Outcome;
 use super::ranks::{POLL, Ranks};
 use super::signals::{Request, Requests};
 
 /// How often the store is asked what the ranks say.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Every rank has done its work.
-    Done,
-    /// The ranks stopped before that, on request; the same command goes on.
-    Stopped(String),
-    /// A rank failed.
-    Failed(String),
-    /// A rank refused what it was told to do.
-    Misused(String),
-}
-
-impl Outcome {
-    /// As text, for the other machines.
-    pub(super) fn write(&self) -> String {
-        match self {
-            Self::Done => "done ".to_owned(),
-            Self::Stopped(text) => format!("stopped {text}"),
-            Self::Failed(text) => format!("failed {text}"),
-            Self::Misused(text) => format!("misused {text}"),
-        }
-    }
-
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let (kind, text) = text.split_once(' ')?;
-        match kind {
-            "done" => Some(Self::Done),
-            "stopped" => Some(Self::Stopped(text.to_owned())),
-            "failed" => Some(Self::Failed(text.to_owned())),
-            "misused" => Some(Self::Misused(text.to_owned())),
-            _ => None,
-        }
-    }
-}
 
 /// Ranks at work.
 pub(super) struct Attempt<'a> {
@@ -211,22 +176,5 @@ impl Silence {
             }
         }
         Ok(None)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn outcomes_travel_as_text() {
-        let text = |make: fn(String) -> Outcome| make("rank 1 failed: why".to_owned());
-        for outcome in
-            [Outcome::Done, text(Outcome::Stopped), text(Outcome::Failed), text(Outcome::Misused)]
-        {
-            assert_eq!(Outcome::read(&outcome.write()).unwrap(), outcome);
-        }
-        assert_eq!(Outcome::read("what"), None);
     }
 }

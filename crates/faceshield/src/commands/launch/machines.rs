@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::attempt::Outcome;
+use super::outcome::{Decision, Outcome};
 use super::restarts::{Restarts, Verdict};
 use super::settings::Settings;
 use super::signals::Requests;
@@ -101,11 +101,11 @@ impl<'a> Machines<'a> {
         }
         let next = self.decide(attempt, outcome, restarts, requests);
         if !self.alone() {
-            let verdict = match &next {
-                Next::Start(attempt) => format!("start {attempt}"),
-                Next::End(outcome) => format!("end {}", outcome.write()),
+            let decision = match &next {
+                Next::Start(attempt) => Decision::Start(*attempt),
+                Next::End(outcome) => Decision::End(outcome.clone()),
             };
-            self.settings.store.set(&key(attempt, "verdict"), &verdict)?;
+            self.settings.store.set(&key(attempt, "verdict"), &decision.write())?;
             if let Next::End(_) = next {
                 self.wait_for_readers(attempt);
             }
@@ -166,15 +166,13 @@ impl<'a> Machines<'a> {
                     return Ok(Next::End(mine));
                 }
             };
-            match verdict.as_deref().and_then(|text| text.split_once(' ')) {
-                Some(("start", number)) => {
-                    return Ok(Next::Start(number.parse().unwrap_or(attempt + 1)));
-                }
-                Some((_, outcome)) => {
+            match verdict.as_deref().and_then(Decision::read) {
+                Some(Decision::Start(number)) => return Ok(Next::Start(number)),
+                Some(Decision::End(outcome)) => {
                     let done = key(attempt, &format!("read/{}", self.settings.machine));
                     // It only spares machine 0 some waiting.
                     let _ = self.settings.store.set(&done, "");
-                    return Ok(Next::End(Outcome::read(outcome).unwrap_or(mine)));
+                    return Ok(Next::End(outcome));
                 }
                 None => {}
             }

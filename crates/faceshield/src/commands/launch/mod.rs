@@ -4,6 +4,7 @@
 mod attempt;
 mod log;
 mod machines;
+mod outcome;
 mod ranks;
 mod restarts;
 mod settings;
@@ -17,8 +18,9 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Stopped, misuse};
-use attempt::{Attempt, Outcome};
+use attempt::Attempt;
 use machines::{Machines, Next};
+use outcome::Outcome;
 
 pub(crate) use ranks::follow_launcher;
 pub(crate) use settings::command_started;
@@ -33,7 +35,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// OMP_NUM_THREADS. SIGINT, SIGTERM (save and stop) and SIGUSR1 (save and go on) are passed
 /// on to the ranks; a second SIGINT ends them at once. When a rank fails, on whichever
 /// machine, the others are stopped, it is named, and with --max-restarts all start again from
-/// the last good checkpoint.
+/// the last good checkpoint. Processes that do not know the run's secret cannot take part: on one
+/// machine each run gets a new one, several machines must share one in FACESHIELD_RUN_SECRET or
+/// FACESHIELD_RUN_SECRET_FILE.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     faceshield launch --nproc-per-node 2 -- train all --preset demo\n  \
@@ -70,6 +74,10 @@ pub(crate) struct Args {
     /// address are refused [default: SLURM_JOB_ID, or one of its own on a single machine]
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
+
+    /// Go without a secret, also between machines: whoever reaches the port can control the run
+    #[arg(long)]
+    no_secret: bool,
 
     /// Folder of the ranks' logs [default: `logs` in the run's folder]
     #[arg(long, value_name = "DIR")]

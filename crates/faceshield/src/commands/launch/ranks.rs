@@ -178,7 +178,9 @@ impl Rank {
     /// `rank 1 WHAT; its log is …`, after the end of its log, unless that has been seen. Where
     /// nothing better is known, `WHAT` is its exit code and the last error in its log.
     pub(super) fn describe(&self, what: Option<&str>) -> String {
-        let lines = log::tail(&self.log, TAIL_LINES);
+        // Its words may repeat a file's name, or whatever else it was given.
+        let lines: Vec<String> =
+            log::tail(&self.log, TAIL_LINES).iter().map(|line| c10d::escape(line)).collect();
         if !self.shown {
             for line in &lines {
                 eprintln!("rank {} | {line}", self.rank);

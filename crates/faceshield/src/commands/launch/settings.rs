@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use c10d::{Roll, Store};
+use c10d::{Roll, Secret, Store};
 
 use super::Args;
 use crate::failure::misuse;
@@ -25,6 +25,8 @@ pub(super) struct Settings {
     run_id: String,
     /// Kept by machine 0's launcher, so that it outlives the ranks.
     pub(super) store: Store,
+    /// Known to this run's processes only.
+    secret: Option<Secret>,
     /// When the launcher was started.
     begun: Instant,
     /// Threads per rank; `None` where the user has set OMP_NUM_THREADS.
@@ -76,10 +78,11 @@ impl Settings {
             None if several => "none".to_owned(),
             None => format!("{:016x}", rand_id()),
         });
+        let secret = secret(several, args.no_secret)?;
         let store = if args.node_rank == 0 {
-            Store::keep(&master_addr, master_port, &run_id, several)
+            Store::keep(&master_addr, master_port, &run_id, several, secret.as_ref())
         } else {
-            Store::connect(&master_addr, master_port, &run_id, timeout)
+            Store::connect(&master_addr, master_port, &run_id, timeout, secret.as_ref())
         };
         let store = store.map_err(|error| match error {
             c10d::Error::Timeout(_) | c10d::Error::PeerLost(_) => anyhow::anyhow!(
@@ -99,6 +102,7 @@ impl Settings {
             master_addr,
             run_id,
             store,
+            secret,
             threads: variable("OMP_NUM_THREADS")
                 .is_none()
                 .then(|| share_of_cores(args.nproc_per_node)),
@@ -139,10 +143,37 @@ impl Settings {
             ("TORCHELASTIC_RESTART_COUNT", attempt.to_string()),
             (ELAPSED, self.begun.elapsed().as_secs_f64().to_string()),
         ];
+        variables.extend(c10d::store_variables(self.secret.as_ref()));
         if let Some(threads) = self.threads {
             variables.push(("OMP_NUM_THREADS", threads.to_string()));
         }
         variables
+    }
+}
+
+/// The secret of the run: the one in the environment, or a new one where all its processes are
+/// started from here. `none`: messages are to go without.
+///
+/// # Errors
+///
+/// Several machines and no secret that they could share; one that is too short, or lies in a
+/// file that others can read.
+fn secret(several_machines: bool, none: bool) -> anyhow::Result<Option<Secret>> {
+    if none {
+        tracing::warn!(
+            "--no-secret: whoever reaches the run's port, on any machine, can end the run and \
+             write into its log"
+        );
+        return Ok(None);
+    }
+    match Secret::from_env().map_err(|error| misuse(error.to_string()))? {
+        Some(secret) => Ok(Some(secret)),
+        None if several_machines => Err(misuse(
+            "--nnodes above 1 needs a secret that the machines share, in FACESHIELD_RUN_SECRET or \
+             in a file of mode 0600 that FACESHIELD_RUN_SECRET_FILE names (make one with \
+             `openssl rand -hex 32`); --no-secret goes without, on a network that you trust",
+        )),
+        None => Ok(Some(Secret::random()?)),
     }
 }
 
