@@ -9,7 +9,7 @@ if [[ $self != */* ]]; then self=./$self; fi
 . "${self%/*}/../scripts/common.sh"
 cd "$root/fuzz"
 
-targets=(pth safetensors manifest index config image)
+targets=(pth safetensors manifest index config image launch_message)
 if [[ -n ${1:-} && ! ${1:-} =~ ^[0-9]+$ ]]; then
     if [[ ! -e fuzz_targets/$1.rs ]]; then
         echo "error: no target $1: choose one of ${targets[*]}" >&2
