@@ -28,8 +28,37 @@ pub(crate) fn regular(stat: &Stat, owner: Owner) -> Result<()> {
         _ => Some("a device"),
     };
     if let Some(kind) = kind {
-        return Err(refused(format!("it is {kind}, not a regular file: remove it")));
+        // What the user names, or only reads, need not be the user's to remove.
+        let mend = match owner {
+            Owner::Own => "remove it",
+            Owner::Any => "a regular file is wanted",
+        };
+        return Err(refused(format!("it is {kind}, not a regular file: {mend}")));
     }
+    own(stat, owner)
+}
+
+/// Refuses what is no folder, and what is another user's where it must be one's own.
+///
+/// # Errors
+/// `InvalidInput`, as for [`regular`].
+pub(crate) fn folder(stat: &Stat, owner: Owner) -> Result<()> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => own(stat, owner),
+        FileType::Symlink => Err(refused(
+            "it is a symbolic link, and links are not followed here: put a real folder in its \
+             place"
+                .into(),
+        )),
+        _ => Err(refused("it is not a folder: remove it".into())),
+    }
+}
+
+/// Refuses what is another user's where it must be one's own.
+///
+/// # Errors
+/// `InvalidInput`, as for [`regular`].
+pub(crate) fn own(stat: &Stat, owner: Owner) -> Result<()> {
     let me = rustix::process::geteuid().as_raw();
     if owner == Owner::Own && stat.st_uid != me {
         return Err(refused(format!(

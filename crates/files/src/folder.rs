@@ -12,11 +12,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::Replacement;
+use crate::access::Access;
 use crate::check::{self, Owner, refused};
-
-/// Permissions of the folders and files that are made here, whatever the umask allows beyond.
-const FOLDER_MODE: Mode = Mode::RWXU;
-const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A folder, and access to what lies in it by relative paths.
 ///
@@ -26,20 +23,28 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// opened by itself with `O_NOFOLLOW`, which every kernel and every container can do. Files must
 /// be regular and, unless [`Folder::of_anybody`] says otherwise, belong to the user who runs the
 /// process; nothing waits for a FIFO. What is made here only its owner can read (0600, folders
-/// 0700).
+/// 0700), unless [`Folder::shared`] says otherwise.
 ///
 /// The folder is opened anew for each call, so that one on a share that was unmounted and mounted
 /// again is found again.
 #[derive(Clone, Debug)]
 pub struct Folder {
+    /// What the user named: links on the way to it are followed.
     root: PathBuf,
-    owner: Owner,
+    /// The way from there to this folder, on which none is followed.
+    below: PathBuf,
+    /// Both.
+    path: PathBuf,
+    pub(crate) owner: Owner,
+    pub(crate) access: Access,
 }
 
 impl Folder {
     /// The folder at `root`, which need not exist yet.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), owner: Owner::Own }
+        let root = root.into();
+        let (path, access) = (root.clone(), Access::Private);
+        Self { root, below: PathBuf::new(), path, owner: Owner::Own, access }
     }
 
     /// Makes the folder and those on the way to it, where they are missing.
@@ -47,9 +52,19 @@ impl Folder {
     /// # Errors
     /// It cannot be made, or something else is in its place.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
-        let folder = Self::at(root);
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE.bits()).create(folder.root_path())?;
-        Ok(folder)
+        Self::at(root).created()
+    }
+
+    /// As [`Folder::create`], for a folder that has been described already.
+    ///
+    /// # Errors
+    /// As [`Folder::create`].
+    pub fn created(self) -> Result<Self> {
+        let mode = self.access.folder().bits();
+        DirBuilder::new().recursive(true).mode(mode).create(self.root_path())?;
+        let root = Self { below: PathBuf::new(), path: self.root.clone(), ..self.clone() };
+        root.make(&self.below)?;
+        Ok(self)
     }
 
     /// The same folder, in which files of other users are read too: for a checkpoint that was
@@ -60,9 +75,25 @@ impl Folder {
         self
     }
 
+    /// The same folder, where who can read what is made is left to the umask: for what may be
+    /// given away, such as checkpoints.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.access = Access::Umask;
+        self
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.root
+        &self.path
+    }
+
+    /// A folder below this one, which need not exist yet. On the way from this one no link is
+    /// followed, now or later.
+    pub fn inside(&self, relative: impl AsRef<Path>) -> Folder {
+        let relative = relative.as_ref();
+        let (below, path) = (self.below.join(relative), self.path.join(relative));
+        Self { below, path, ..self.clone() }
     }
 
     /// Opens a file for reading.
@@ -114,7 +145,7 @@ impl Folder {
     pub fn create_new(&self, relative: impl AsRef<Path>) -> Result<File> {
         let (parent, name) = self.parent(relative.as_ref())?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Ok(rustix::fs::openat(&parent, name, flags | SAFE, FILE_MODE)?.into())
+        Ok(rustix::fs::openat(&parent, name, flags | SAFE, self.access.file())?.into())
     }
 
     /// Begins to write a file anew: what it held stays until [`Replacement::commit`].
@@ -122,7 +153,7 @@ impl Folder {
     /// # Errors
     /// Something other than a regular file is in its place, or no file can be made beside it.
     pub fn replace(&self, relative: impl AsRef<Path>) -> Result<Replacement> {
-        self.replacement(relative.as_ref(), FILE_MODE)
+        self.replacement(relative.as_ref(), self.access.file())
     }
 
     /// As [`Folder::replace`], for a file that may be given away: who can read it is left to the
@@ -131,7 +162,7 @@ impl Folder {
     /// # Errors
     /// As [`Folder::replace`].
     pub fn replace_public(&self, relative: impl AsRef<Path>) -> Result<Replacement> {
-        self.replacement(relative.as_ref(), Mode::from_raw_mode(0o666))
+        self.replacement(relative.as_ref(), Access::Umask.file())
     }
 
     /// Writes a file anew, all of it or nothing.
@@ -161,18 +192,21 @@ impl Folder {
     /// # Errors
     /// The folder cannot be listed, or a file not be removed.
     pub fn sweep(&self, relative: impl AsRef<Path>) -> Result<()> {
-        let mut folder = self.root_folder()?;
+        let mut folder = self.opened()?;
         for part in parts(relative.as_ref())? {
             folder = enter(&folder, part)?;
         }
         for entry in rustix::fs::Dir::read_from(&folder)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            let own = |stat: &Stat| check::regular(stat, Owner::Own).is_ok();
-            if crate::replace::is_temporary(name)
-                && status(&folder, name)?.as_ref().is_some_and(own)
-            {
+            if !crate::replace::is_temporary(name) {
+                continue;
+            }
+            let Some(stat) = status(&folder, name)? else { continue };
+            if check::regular(&stat, Owner::Own).is_ok() {
                 rustix::fs::unlinkat(&folder, name, AtFlags::empty())?;
+            } else if check::folder(&stat, Owner::Own).is_ok() {
+                crate::tree::remove(&folder, name, Owner::Own)?;
             }
         }
         Ok(())
@@ -196,14 +230,14 @@ impl Folder {
     /// A part of the path is a link or no folder, or cannot be made.
     pub fn make(&self, relative: impl AsRef<Path>) -> Result<Folder> {
         let relative = relative.as_ref();
-        let mut folder = self.root_folder()?;
+        let mut folder = self.opened()?;
         for part in parts(relative)? {
-            match rustix::fs::mkdirat(&folder, part, FOLDER_MODE) {
+            match rustix::fs::mkdirat(&folder, part, self.access.folder()) {
                 Ok(()) | Err(Errno::EXIST) => folder = enter(&folder, part)?,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Folder { root: self.root.join(relative), owner: self.owner })
+        Ok(self.inside(relative))
     }
 
     fn replacement(&self, relative: &Path, mode: Mode) -> Result<Replacement> {
@@ -220,7 +254,7 @@ impl Folder {
             &parent,
             name,
             flags | OFlags::CREATE | OFlags::EXCL | SAFE,
-            FILE_MODE,
+            self.access.file(),
         );
         match created {
             Ok(file) => Ok(file.into()),
@@ -243,18 +277,23 @@ impl Folder {
     }
 
     /// The folder that holds `relative`, and the name in it.
-    fn parent<'a>(&self, relative: &'a Path) -> Result<(OwnedFd, &'a OsStr)> {
+    pub(crate) fn parent<'a>(&self, relative: &'a Path) -> Result<(OwnedFd, &'a OsStr)> {
         let mut parts = parts(relative)?;
         let name = parts.pop().ok_or_else(|| refused("it names no file".into()))?;
-        let mut folder = self.root_folder()?;
+        let mut folder = self.opened()?;
         for part in parts {
             folder = enter(&folder, part)?;
         }
         Ok((folder, name))
     }
 
-    fn root_folder(&self) -> Result<OwnedFd> {
-        Ok(rustix::fs::openat(CWD, self.root_path(), FOLDER, Mode::empty())?)
+    /// The folder itself.
+    pub(crate) fn opened(&self) -> Result<OwnedFd> {
+        let mut folder = rustix::fs::openat(CWD, self.root_path(), FOLDER, Mode::empty())?;
+        for part in parts(&self.below)? {
+            folder = enter(&folder, part)?;
+        }
+        Ok(folder)
     }
 
     fn root_path(&self) -> &Path {
@@ -269,7 +308,7 @@ impl Folder {
 pub fn make_private(file: impl AsFd) -> Result<()> {
     let stat = rustix::fs::fstat(&file)?;
     if Mode::from_raw_mode(stat.st_mode).intersects(Mode::RWXG | Mode::RWXO) {
-        rustix::fs::fchmod(&file, FILE_MODE)?;
+        rustix::fs::fchmod(&file, Access::Private.file())?;
     }
     Ok(())
 }
@@ -292,7 +331,7 @@ fn parts(relative: &Path) -> Result<Vec<&OsStr>> {
 }
 
 /// Opens a folder in a folder, unless it is a link.
-fn enter(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd> {
+pub(crate) fn enter(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd> {
     let error = match rustix::fs::openat(folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
         Ok(found) => return Ok(found),
         Err(error) => error,
@@ -309,7 +348,7 @@ fn enter(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd> {
 }
 
 /// What lies there, links not followed; nothing when there is none.
-fn status(folder: &OwnedFd, name: &OsStr) -> Result<Option<Stat>> {
+pub(crate) fn status(folder: &OwnedFd, name: &OsStr) -> Result<Option<Stat>> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),

@@ -14,7 +14,9 @@ pub mod escape;
 pub mod folder;
 pub mod input;
 pub mod key;
+pub mod tree;
 
+mod access;
 mod check;
 mod replace;
 

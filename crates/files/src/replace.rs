@@ -106,21 +106,34 @@ impl Drop for Replacement {
 }
 
 const PREFIX: &str = ".partial-";
+const SUFFIX: &str = ".tmp";
 const DIGITS: usize = 24;
 
-/// Whether a file of this name is one that was being written when its process was killed.
+/// Whether a file or folder of this name is one that was being written when its process was
+/// killed.
 pub(crate) fn is_temporary(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let new = name.strip_prefix(PREFIX).is_some_and(|d| d.len() == DIGITS && hexadecimal(d));
-    // As earlier versions called those of photos.
-    new || name.starts_with(".faceshield-") && name.ends_with(".partial")
+    let digits =
+        |text: &str| text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let of_file = || name.strip_prefix(PREFIX);
+    let of_folder = || Some(name.strip_prefix('.')?.strip_suffix(SUFFIX)?.rsplit_once('.')?.1);
+    of_file().or_else(of_folder).is_some_and(digits)
+        // As earlier versions called those of photos.
+        || name.starts_with(".faceshield-") && name.ends_with(".partial")
 }
 
-/// A name that nobody can foresee.
+/// The name of a file that nobody can foresee.
 fn random_name() -> Result<String> {
+    Ok(format!("{PREFIX}{}", random_digits()?))
+}
+
+/// The same of a folder that is to be called `name`.
+pub(crate) fn random_folder(name: &str) -> Result<String> {
+    Ok(format!(".{name}.{}{SUFFIX}", random_digits()?))
+}
+
+fn random_digits() -> Result<String> {
     let mut bytes = [0; DIGITS / 2];
     getrandom::fill(&mut bytes).map_err(Error::other)?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{PREFIX}{digits}"))
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
