@@ -233,7 +233,7 @@ def compare(alone, disturbed):
     """Every checkpoint's every file, and every line of the metrics."""
     if metrics(alone) != metrics(disturbed):
         raise Failure("metrics.jsonl differs from that of the undisturbed run")
-    unsaved = re.findall(r"checkpoints_(\w+)/\.(step_\d+)\.tmp.*no checkpoint was saved",
+    unsaved = re.findall(r"checkpoints_(\w+)/\.?(step_\d+)\b.*no checkpoint was saved",
                          disturbed.said())  # fmt: skip
     count = 0
     for stage in STAGES:

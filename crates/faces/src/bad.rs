@@ -1,11 +1,13 @@
 //! The images of a run that turned out bad, counted, listed, and no more than allowed.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use files::Folder;
+
+use crate::error::UNNAMED;
 use crate::{BadFile, Error, Index};
 
 /// Bad images that an error names.
@@ -20,17 +22,31 @@ const EXAMPLES: usize = 3;
 pub struct BadImages {
     index: Arc<Index>,
     list: Option<PathBuf>,
+    /// Whether log lines and errors name them.
+    named: bool,
     found: Mutex<BTreeMap<usize, String>>,
 }
 
 impl BadImages {
     /// What is bad of `index` so far. With `list`, each file is also written to the end of that
     /// text file as soon as it is found: path, tabulator, reason. Without a bad file, none is
-    /// made.
+    /// made. Only its owner can read it: names of files may name people.
     pub fn new(index: Arc<Index>, list: Option<PathBuf>) -> BadImages {
-        let bad = BadImages { index, list, found: Mutex::default() };
+        let bad = BadImages { index, list, named: true, found: Mutex::default() };
         bad.write(bad.index.bad().iter().map(|file| (file.path.as_str(), file.reason.as_str())));
         bad
+    }
+
+    /// The same, counted but not named in log lines and errors; the list alone names them.
+    #[must_use]
+    pub fn unnamed(mut self) -> BadImages {
+        self.named = false;
+        self
+    }
+
+    /// An error of an image, for the log.
+    pub(crate) fn told(&self, error: Error) -> Error {
+        if self.named { error } else { error.unnamed() }
     }
 
     /// The index whose images these are.
@@ -76,7 +92,18 @@ impl BadImages {
         }
         let path = &self.index.images()[image].path;
         let root = self.index.root().display();
-        tracing::warn!("cannot use image {root}/{path}: {reason}; the run goes on without it");
+        match self.named {
+            true => {
+                tracing::warn!(
+                    "cannot use image {root}/{path}: {reason}; the run goes on without it"
+                );
+            }
+            false => tracing::warn!(
+                "cannot use an image ({} of {} are bad so far); the run goes on without it",
+                self.count(),
+                self.of()
+            ),
+        }
         self.write([(path.as_str(), reason)]);
     }
 
@@ -90,6 +117,7 @@ impl BadImages {
         let first = self.files().into_iter().take(EXAMPLES);
         let first: Vec<_> = first.map(|bad| format!("{} ({})", bad.path, bad.reason)).collect();
         let more = if count > EXAMPLES { ", …" } else { "" };
+        let first = if self.named { first.join(", ") + more } else { UNNAMED.to_owned() };
         let listed = self.list.as_ref();
         let listed = listed.map(|list| format!("; all are listed in {}", list.display()));
         Err(Error::TooManyBad {
@@ -98,7 +126,7 @@ impl BadImages {
             of,
             share,
             allowed,
-            examples: format!("{}{more}{}", first.join(", "), listed.unwrap_or_default()),
+            examples: first + &listed.unwrap_or_default(),
         })
     }
 
@@ -108,11 +136,11 @@ impl BadImages {
         let example = found.iter().next();
         let example = example
             .map(|(&image, reason)| format!("{} ({reason})", self.index.images()[image].path));
-        Error::NothingLeft {
+        self.told(Error::NothingLeft {
             root: self.index.root().into(),
             bad: found.len(),
             example: example.unwrap_or_default(),
-        }
+        })
     }
 
     /// Adds lines to the list. A list that cannot be written ends no run: the log has it all.
@@ -126,8 +154,8 @@ impl BadImages {
             return;
         }
         let append = || {
-            list.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            let mut file = OpenOptions::new().create(true).append(true).open(list)?;
+            let folder = Folder::create(list.parent().unwrap_or(Path::new("")))?;
+            let mut file = folder.append(list.file_name().unwrap_or_default())?;
             // In one piece, so that those of several threads do not mix.
             file.write_all(lines.as_bytes())
         };

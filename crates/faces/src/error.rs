@@ -215,6 +215,29 @@ pub enum Error {
     Torch(String),
 }
 
+/// What stands for a name that is not told.
+pub(crate) const UNNAMED: &str = "(a private run names no person and no image)";
+
+impl Error {
+    /// The same without names of people and of image files, for the log of a private run.
+    #[must_use]
+    pub fn unnamed(self) -> Error {
+        let name = || UNNAMED.to_owned();
+        match self {
+            Error::NoneReadable { root, count, .. } => {
+                Error::NoneReadable { root, count, first: name() }
+            }
+            Error::OnePerson { root, .. } => Error::OnePerson { root, person: name() },
+            Error::Image { .. } => Error::Image { path: UNNAMED.into(), reason: "bad".into() },
+            Error::System { source, .. } => Error::System { path: UNNAMED.into(), source },
+            Error::NothingLeft { root, bad, .. } => {
+                Error::NothingLeft { root, bad, example: name() }
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<c10d::Error> for Error {
     fn from(error: c10d::Error) -> Self {
         Error::Torch(error.to_string())

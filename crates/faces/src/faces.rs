@@ -104,7 +104,7 @@ impl Faces {
             self.bad.add(image, reason);
             self.bad.check(self.bad_share)?;
         }
-        fetched
+        fetched.map_err(|error| self.bad.told(error))
     }
 
     /// [`Faces::read`] without a thought of other bad images.

@@ -1,10 +1,12 @@
 //! Logs: lines on stderr, and in a file as well when the launcher asks for one.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use files::Folder;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -19,8 +21,10 @@ static COPY: OnceLock<Mutex<File>> = OnceLock::new();
 
 /// Starts logging; called once, before anything is logged.
 pub(crate) fn start(verbose: bool, quiet: bool) {
-    if let Some(path) = std::env::var_os(LOG_FILE)
-        && let Ok(file) = OpenOptions::new().create(true).append(true).open(path)
+    if let Some(path) = std::env::var_os(LOG_FILE).map(PathBuf::from)
+        // The launcher has just made it.
+        && let Ok(file) = Folder::at(path.parent().unwrap_or(Path::new("")))
+            .append(path.file_name().unwrap_or_default())
     {
         // A second call would find it set, and keeps the first.
         let _ = COPY.set(Mutex::new(file));

@@ -58,9 +58,17 @@ fn disks() {
     let expected = ["cannot use file/checkpoints_FSE", "another --checkpoint-dir"];
     fails(&place, &format!("{train} --checkpoint-dir file"), 1, &expected);
 
-    // Previews alone: said once for three of them, and at the end; training is done all the same.
     std::fs::create_dir_all(place.path("runs/demo")).unwrap();
     std::fs::write(place.path("runs/demo/preview"), "").unwrap();
+    let expected = ["cannot use runs/demo/preview", "not a folder", "remove it"];
+    fails(&place, &train, 1, &expected);
+
+    // Previews alone: said once for three of them, and at the end; training is done all the same.
+    std::fs::remove_file(place.path("runs/demo/preview")).unwrap();
+    for step in 0..3 {
+        let picture = format!("runs/demo/preview/fse_{step:08}.png");
+        std::fs::create_dir_all(place.path(&picture)).unwrap();
+    }
     let line = format!("{train} --set preview_every=1");
     let output = place.run(&line.split_whitespace().collect::<Vec<_>>());
     let stderr = String::from_utf8_lossy(&output.stderr);

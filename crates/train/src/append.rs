@@ -1,8 +1,8 @@
 //! A log file on a disk that may fail for a while.
 
 use crate::Error;
+use files::Folder;
 use std::collections::VecDeque;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -14,9 +14,11 @@ const MOST: usize = 64 << 20;
 ///
 /// The file is opened anew for each write, so that a folder that vanishes and comes back (a
 /// share that is mounted again) is found again, and one that does not is not written past.
+/// A link in its place is not followed ([`Folder`]).
 #[derive(Debug)]
 pub(crate) struct Appender {
-    path: PathBuf,
+    folder: Folder,
+    name: String,
     /// What a file begins with.
     header: Vec<u8>,
     /// Up to where it holds whole records.
@@ -28,20 +30,22 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Opens the file, or makes it, beginning with `header`.
+    /// Opens the file `name` in `folder`, or makes it, beginning with `header`.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn open(path: PathBuf, header: Vec<u8>) -> Result<Self, Error> {
-        let length = match path.metadata() {
-            Ok(found) => found.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(Error::file("look at", path)(error)),
-        };
+    pub(crate) fn open(folder: &Folder, name: &str, header: Vec<u8>) -> Result<Self, Error> {
+        let length = folder.append(name).and_then(|file| Ok(file.metadata()?.len()));
+        let length = length.map_err(Error::file("write", folder.path().join(name)))?;
+        let (folder, name) = (folder.clone(), name.to_owned());
         let (waiting, trouble) = Default::default();
-        let mut new = Self { path, header, length, waiting, most: MOST, lost: 0, trouble };
-        new.write().map_err(Error::file("write", &new.path))?;
+        let mut new = Self { folder, name, header, length, waiting, most: MOST, lost: 0, trouble };
+        new.write().map_err(Error::file("write", new.path()))?;
         Ok(new)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
     }
 
     /// Takes in a record for the next flush.
@@ -57,13 +61,15 @@ impl Appender {
         match self.write() {
             Ok(()) => {
                 if self.trouble.is_over() {
-                    let (path, number) = (self.path.display(), self.waiting.len());
+                    let (path, number) = (self.path(), self.waiting.len());
+                    let path = path.display();
                     tracing::info!("{path} can be written again: {number} records were waiting");
                 }
                 self.waiting.clear();
             }
             Err(error) => {
-                let path = self.path.display();
+                let path = self.path();
+                let path = path.display();
                 self.trouble.tell(
                     &error,
                     &format!("cannot write {path}: {error}"),
@@ -82,9 +88,10 @@ impl Appender {
 
     /// Makes what has been flushed survive a power cut.
     pub(crate) fn sync(&mut self) {
-        let synced = OpenOptions::new().append(true).open(&self.path);
-        if let Err(error) = synced.and_then(|file| file.sync_data()) {
-            let path = self.path.display();
+        let synced = self.folder.open(&self.name).and_then(|file| file.sync_data());
+        if let Err(error) = synced {
+            let path = self.path();
+            let path = path.display();
             self.trouble.tell(&error, &format!("cannot sync {path}: {error}"), "tried again");
         }
     }
@@ -97,7 +104,7 @@ impl Appender {
 
     /// All that is waiting, or nothing: a record is whole or not there.
     fn write(&mut self) -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        let mut file = self.folder.append(&self.name)?;
         let found = file.metadata()?.len();
         let start = found.min(self.length);
         if found > start {
@@ -149,8 +156,8 @@ mod tests {
     fn what_waits_is_bounded_and_the_oldest_goes_first() {
         let folder = tempfile::tempdir().unwrap();
         let (run, away) = (folder.path().join("run"), folder.path().join("away"));
-        fs::create_dir(&run).unwrap();
-        let mut log = Appender::open(run.join("log"), b"head ".to_vec()).unwrap();
+        let made = Folder::create(&run).unwrap();
+        let mut log = Appender::open(&made, "log", b"head ".to_vec()).unwrap();
         log.most = 6;
         log.push(b"a ".to_vec());
         log.flush();
@@ -169,7 +176,7 @@ mod tests {
     fn what_a_failed_write_has_left_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = Appender::open(path.clone(), Vec::new()).unwrap();
+        let mut log = Appender::open(&Folder::at(folder.path()), "log", Vec::new()).unwrap();
         log.push(b"one\n".to_vec());
         log.flush();
         fs::write(&path, "one\ntw").unwrap();

@@ -1,11 +1,11 @@
 //! One run per folder: a lock that dies with its holder.
 
 use crate::Error;
+use files::Folder;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The file in the folder that is locked. It stays: removing it would let two runs lock two
@@ -14,6 +14,8 @@ const NAME: &str = ".lock";
 /// So long a run waits for one that is just ending, as after a restart.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
+/// Bytes that are read of what the holder has written.
+const LONGEST: u64 = 1024;
 
 /// Keeps other runs out of a folder while it lives. The kernel frees it however the process
 /// ends, so that nothing is left to clean up.
@@ -35,17 +37,21 @@ impl Lock {
     /// * `flag` - the option that names the folder, for errors.
     ///
     /// # Errors
-    /// Another run holds it; the folder cannot be made or written into.
-    pub(crate) fn take(folder: &Path, flag: &'static str) -> Result<Self, Error> {
+    /// Another run holds it; the folder cannot be made or written into, or what is locked in it
+    /// is a link or another user's.
+    pub(crate) fn take(folder: &Folder, flag: &'static str) -> Result<Self, Error> {
         Self::take_within(folder, flag, PATIENCE)
     }
 
-    fn take_within(folder: &Path, flag: &'static str, patience: Duration) -> Result<Self, Error> {
-        let unusable = |source| Error::Unusable { folder: folder.into(), flag, source };
-        fs::create_dir_all(folder).map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).read(true).write(true);
-        let mut file = options.open(folder.join(NAME)).map_err(unusable)?;
+    fn take_within(folder: &Folder, flag: &'static str, patience: Duration) -> Result<Self, Error> {
+        let path = folder.path();
+        let unusable = |source| Error::Unusable { folder: path.into(), flag, source };
+        folder.clone().created().map_err(unusable)?;
+        let opened = folder.update(NAME).map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidInput => Error::file("lock", path.join(NAME))(source),
+            _ => unusable(source),
+        });
+        let mut file = opened?;
         let deadline = Instant::now() + patience;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -57,14 +63,15 @@ impl Lock {
                 Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
                     let mut holder = String::new();
                     // Without it the error is less telling, no more.
-                    let _ = file.read_to_string(&mut holder);
-                    let holder = holder.lines().next().unwrap_or("another process").to_owned();
-                    return Err(Error::Locked { folder: folder.into(), holder, flag });
+                    let _ = (&mut file).take(LONGEST).read_to_string(&mut holder);
+                    let holder = holder.lines().next().unwrap_or("another process");
+                    let holder = files::escape(holder).to_string();
+                    return Err(Error::Locked { folder: path.into(), holder, flag });
                 }
                 Err(error) => {
                     tracing::warn!(
                         "{} has no locks ({error}): nothing keeps a second run out of it",
-                        folder.display()
+                        path.display()
                     );
                     return Ok(Self { _file: file });
                 }
@@ -89,13 +96,13 @@ mod tests {
     #[test]
     fn the_second_is_told_who_is_there_and_comes_in_when_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("new");
+        let folder = Folder::at(folder.path().join("new"));
         let take = |patience| Lock::take_within(&folder, "--run-dir", patience);
         let first = take(Duration::ZERO).unwrap();
         let message = take(Duration::ZERO).unwrap_err().to_string();
         let holder = format!("in use by process {} on ", std::process::id());
         assert!(message.contains(&holder) && message.contains("--run-dir"), "{message}");
-        assert!(message.starts_with(folder.to_str().unwrap()), "{message}");
+        assert!(message.starts_with(folder.path().to_str().unwrap()), "{message}");
         let waiting = std::thread::scope(|scope| {
             let second = scope.spawn(|| take(Duration::from_secs(60)));
             drop(first);
@@ -109,8 +116,8 @@ mod tests {
     fn a_folder_that_is_none_is_named_with_its_option() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        fs::write(&path, "").unwrap();
-        let message = Lock::take(&path, "--checkpoint-dir").unwrap_err().to_string();
+        std::fs::write(&path, "").unwrap();
+        let message = Lock::take(&Folder::at(&path), "--checkpoint-dir").unwrap_err().to_string();
         assert!(message.starts_with("cannot use "), "{message}");
         assert!(message.contains("another --checkpoint-dir"), "{message}");
     }

@@ -6,11 +6,10 @@
 use crate::append::Appender;
 use crate::{Error, Losses, StepInfo};
 use c10d::{ReduceOp, World};
+use files::Folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
@@ -82,6 +81,11 @@ pub(crate) struct Timing {
     pub(crate) of_batches: u64,
 }
 
+/// Name of the file in a run's folder.
+pub(crate) const FILE: &str = "metrics.jsonl";
+/// Bytes of a line at most; no line of ours is longer.
+const LONGEST: u64 = 1 << 20;
+
 /// Steps gathered since the last flush, and the file.
 pub(crate) struct Metrics {
     stage: &'static str,
@@ -92,10 +96,10 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// On rank 0 opens `run_dir/metrics.jsonl` and drops this stage's lines from step
-    /// `from` on, which the run is about to write again.
+    /// On rank 0 opens `metrics.jsonl` in the run's folder and drops this stage's lines from
+    /// step `from` on, which the run is about to write again.
     pub(crate) fn open(
-        run_dir: &Path,
+        run: &Folder,
         stage: &'static str,
         from: u64,
         world: &World,
@@ -103,9 +107,8 @@ impl Metrics {
     ) -> Result<Self, Error> {
         let mut file = None;
         if world.is_main() {
-            let path = run_dir.join("metrics.jsonl");
-            drop_lines(&path, stage, from)?;
-            file = Some(Appender::open(path, Vec::new())?);
+            drop_lines(run, stage, from)?;
+            file = Some(Appender::open(run, FILE, Vec::new())?);
         }
         Ok(Self { stage, device, pending: Vec::new(), file })
     }
@@ -219,33 +222,43 @@ impl Metrics {
 
 /// Rewrites a metrics file without the lines of `stage` from step `from` on, and
 /// without lines that a crash has cut short.
-fn drop_lines(path: &Path, stage: &str, from: u64) -> Result<(), Error> {
+fn drop_lines(run: &Folder, stage: &str, from: u64) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Key {
         stage: String,
         step: u64,
     }
-    let old = match File::open(path) {
+    let path = run.path().join(FILE);
+    let mut old = match run.open(FILE) {
         Ok(file) => BufReader::new(file),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::file("read", path)(error)),
     };
-    let temporary = path.with_extension("jsonl.tmp");
-    let new = File::create(&temporary).map_err(Error::file("write", &temporary))?;
-    let mut new = BufWriter::new(new);
-    for line in old.split(b'\n') {
-        let line = line.map_err(Error::file("read", path))?;
-        let stays = serde_json::from_slice::<Key>(&line)
+    let write = |error| Error::file("write", &path)(error);
+    let mut replacement = run.replace(FILE).map_err(write)?;
+    let mut new = BufWriter::new(replacement.file());
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = old.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+        let read = read.map_err(Error::file("read", &path))? as u64;
+        if read == 0 {
+            break;
+        }
+        if read == LONGEST {
+            let why = "it has a line of more than 1 MiB, none of ours: move it away";
+            return Err(Error::file("read", &path)(std::io::Error::other(why)));
+        }
+        let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+        let stays = serde_json::from_slice::<Key>(whole)
             .is_ok_and(|key| key.stage != stage || key.step < from);
         if stays {
-            new.write_all(&line)
-                .and_then(|()| new.write_all(b"\n"))
-                .map_err(Error::file("write", &temporary))?;
+            new.write_all(whole).and_then(|()| new.write_all(b"\n")).map_err(write)?;
         }
     }
-    let new = new.into_inner().map_err(|error| Error::file("write", &temporary)(error.into()))?;
-    new.sync_all().map_err(Error::file("sync", &temporary))?;
-    fs::rename(&temporary, path).map_err(Error::file("rename", &temporary))
+    new.flush().map_err(write)?;
+    drop(new);
+    replacement.commit().map_err(write)
 }
 
 /// Seconds since 1970.
@@ -261,7 +274,7 @@ pub fn peak_memory_mb(device: Device) -> f64 {
         return c10d::torch::cuda_memory(device)
             .map_or(0.0, |memory| memory.max_allocated as f64 / 1e6);
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kib.map_or(0.0, |kib| kib * 1024.0 / 1e6)
@@ -272,6 +285,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::Term;
+    use std::fs;
 
     fn step(step: u64) -> StepInfo {
         StepInfo {
@@ -291,8 +305,8 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         fs::write(&path, "{\"stage\":\"fse\",\"step\":9}\n{\"stage\":\"irc\",\"step\":2}\n{\"sta")
             .unwrap();
-        let world = World::solo();
-        let open = |from| Metrics::open(folder.path(), "irc", from, &world, Device::Cpu).unwrap();
+        let (world, run) = (World::solo(), Folder::at(folder.path()));
+        let open = |from| Metrics::open(&run, "irc", from, &world, Device::Cpu).unwrap();
         let mut metrics = open(2);
         for i in 2..5 {
             let value = |x: f64| Tensor::from(x + i as f64);

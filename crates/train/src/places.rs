@@ -45,8 +45,11 @@ pub struct Places {
     pub profile: u64,
     /// Steps in which this rank's losses are NaN, to try what happens then.
     pub spoilt_steps: Vec<u64>,
-    /// The resolved configuration: saved in every checkpoint and as `config.toml`.
+    /// The resolved configuration: saved as `config.toml` and, without paths, in every
+    /// checkpoint.
     pub configuration: toml::Table,
+    /// Keys of `configuration` whose values are paths.
+    pub paths: Vec<String>,
     /// Top-level keys of `configuration` that a checkpoint must agree with, such as
     /// `image_size`, `width_divisor`, `fidelity`.
     pub must_match: Vec<String>,

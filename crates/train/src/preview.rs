@@ -2,10 +2,8 @@
 
 use crate::Error;
 use crate::append::Trouble;
+use files::Folder;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
 /// An encoded picture.
@@ -44,29 +42,30 @@ pub(crate) fn encode(image: &Tensor) -> Result<Picture, Error> {
     Ok(Picture { width, height, png })
 }
 
+/// Name of the folder of previews in a run's folder.
+pub(crate) const FOLDER: &str = "preview";
+
 /// The run's `preview` folder. A picture that cannot be written is left out and counted.
 pub(crate) struct Previews {
-    folder: PathBuf,
+    run: Folder,
     trouble: Trouble,
     lost: u64,
 }
 
 impl Previews {
-    pub(crate) fn new(run_dir: &Path) -> Self {
-        Self { folder: run_dir.join("preview"), trouble: Trouble::default(), lost: 0 }
+    pub(crate) fn new(run: &Folder) -> Self {
+        Self { run: run.clone(), trouble: Trouble::default(), lost: 0 }
     }
 
     /// Writes the picture of a step.
     pub(crate) fn save(&mut self, stage: &str, step: u64, picture: &Picture) {
+        let name = format!("{stage}_{step:08}.png");
         // The folder alone: a run's folder that has vanished is not made again elsewhere.
-        let made = match fs::create_dir(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        };
-        let path = self.folder.join(format!("{stage}_{step:08}.png"));
-        match made.and_then(|()| fs::write(&path, &picture.png)) {
+        let made = self.run.make(FOLDER);
+        match made.and_then(|folder| folder.write(&name, &picture.png)) {
             Ok(()) => _ = self.trouble.is_over(),
             Err(error) => {
+                let path = self.run.path().join(FOLDER).join(name);
                 let what = format!("cannot write {}: {error}", path.display());
                 self.trouble.tell(&error, &what, "left out");
                 self.lost += 1;

@@ -90,11 +90,10 @@ impl Verdicts {
             self.counts.total += 1;
             self.last = (step, skipped.into_iter().map(|(group, _)| group).collect());
             tracing::warn!(
-                "step {step}: {} not updated, a loss or gradient is not finite ({} in a row); \
-                 this rank's items: {}",
+                "step {step}: {} not updated, a loss or gradient is not finite ({} in a row){}",
                 self.last.1.join(", "),
                 self.counts.in_a_row,
-                items.join(", ")
+                crate::session::told(&items)
             );
         }
         Ok(())

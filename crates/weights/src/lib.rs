@@ -35,11 +35,11 @@ pub use dtype::Dtype;
 pub use error::{Error, Fault};
 
 #[cfg(feature = "tensors")]
-pub use read::{Archive, Entry, read};
+pub use read::{Archive, Entry, LONGEST, read, read_open};
 #[cfg(feature = "tensors")]
 pub use strict::{load_strict, select};
 #[cfg(feature = "tensors")]
-pub use write::{write_pth, write_safetensors};
+pub use write::{write_pth, write_safetensors, write_safetensors_open};
 
 /// Tensors by name, as a model's `state_dict()`.
 #[cfg(feature = "tensors")]

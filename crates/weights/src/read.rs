@@ -15,6 +15,10 @@ use crate::error::{Error, Fault, printable};
 /// Bytes read at once; all that is needed beside the tensors themselves, twice.
 const CHUNK: usize = 1 << 20;
 
+/// Bytes of a weights file that is read, at most: many times those of any of this project's
+/// models, and few enough for a file of holes not to fill the memory of a large machine.
+pub const LONGEST: u64 = 8 << 30;
+
 /// A weights file in memory.
 #[derive(Debug)]
 pub struct Archive {
@@ -82,22 +86,30 @@ fn sum(tensor: &Tensor, kind: Kind) -> Result<f64, tch::TchError> {
     real.f_sum(Kind::Double)?.f_double_value(&[])
 }
 
-/// Reads a weights file. The format is told from the content: safetensors, zip
-/// `.pth` or old `.pth`. Names are flattened with `.`; `module.` is removed from
-/// them. No code in the file is executed, whatever it says.
+/// Reads a weights file that the user names: links are followed. The format is told from
+/// the content: safetensors, zip `.pth` or old `.pth`. Names are flattened with `.`;
+/// `module.` is removed from them. No code in the file is executed, whatever it says.
 ///
 /// # Errors
-/// [`Error::Open`] if there is no such file, [`Error::File`] with the [`Fault`] if it
-/// is not a complete and consistent weights file.
+/// [`Error::Open`] if there is no such file, it is not a regular one or longer than
+/// [`LONGEST`]; [`Error::File`] with the [`Fault`] if it is not a complete and consistent
+/// weights file.
 pub fn read(path: &Path) -> Result<Archive, Error> {
-    let open = || {
-        // A pipe would block here, and its content cannot be sought in.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(std::io::Error::other("it is not a regular file"));
-        }
-        File::open(path)
-    };
-    let mut file = open().map_err(|source| Error::Open { path: path.to_path_buf(), source })?;
+    let file = files::input::open(path);
+    read_open(file.map_err(|source| Error::Open { path: path.to_path_buf(), source })?, path)
+}
+
+/// As [`read`], from a file that is open; `path` names it in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_open(mut file: File, path: &Path) -> Result<Archive, Error> {
+    let unreadable = |source| Error::Open { path: path.to_path_buf(), source };
+    let length = file.metadata().map_err(unreadable)?.len();
+    if length > LONGEST {
+        let why = format!("it has {length} bytes, and at most {LONGEST} are read");
+        return Err(unreadable(std::io::Error::other(why)));
+    }
     let contents = Contents::parse(&file).map_err(|fault| Error::file(path, fault))?;
     let tensors = build(path, &mut file, &contents)?;
     let Contents { format, metadata, other, .. } = contents;

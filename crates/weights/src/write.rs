@@ -29,6 +29,20 @@ pub fn write_safetensors(
     tensors: &Tensors,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
+    write_whole(path, |file| write_safetensors_open(file, path, tensors, metadata))
+}
+
+/// As [`write_safetensors`], to the end of an open file, which the caller syncs; `path` names
+/// it in errors.
+///
+/// # Errors
+/// As [`write_safetensors`], but what was written before the error stays.
+pub fn write_safetensors_open(
+    file: &mut File,
+    path: &Path,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Error> {
     let mut items = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let dtype = checked(path, name, tensor)?;
@@ -57,17 +71,14 @@ pub fn write_safetensors(
     let mut header = serde_json::Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
 
-    write_whole(path, |file| {
-        let put = |file: &mut File, bytes: &[u8]| {
-            file.write_all(bytes).map_err(|e| Error::write(path, e))
-        };
-        put(file, &(header.len() as u64).to_le_bytes())?;
-        put(file, &header)?;
-        for (name, tensor, dtype, _) in &items {
-            stream(path, name, tensor, *dtype, |bytes| file.write_all(bytes))?;
-        }
-        Ok(())
-    })
+    let put =
+        |file: &mut File, bytes: &[u8]| file.write_all(bytes).map_err(|e| Error::write(path, e));
+    put(file, &(header.len() as u64).to_le_bytes())?;
+    put(file, &header)?;
+    for (name, tensor, dtype, _) in &items {
+        stream(path, name, tensor, *dtype, |bytes| file.write_all(bytes))?;
+    }
+    Ok(())
 }
 
 /// Writes a zip `.pth` file that `torch.load(path, weights_only=True)` reads as an

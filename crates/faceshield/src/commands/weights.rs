@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use files::Folder;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
@@ -93,8 +95,16 @@ impl Row {
 }
 
 fn inspect(file: &Path, json: bool) -> anyhow::Result<()> {
-    let file = if file.is_dir() { file.join("model.safetensors") } else { file.to_path_buf() };
-    let archive = ::weights::read(&file)?;
+    let (file, archive) = if file.is_dir() {
+        // What a checkpoint holds is not the user's choice: no link in it is followed.
+        let path = file.join(train::checkpoint::MODEL);
+        let model = Folder::at(file).of_anybody().open(train::checkpoint::MODEL);
+        let model = model.with_context(|| format!("cannot read {}", path.display()))?;
+        let archive = ::weights::read_open(model, &path)?;
+        (path, archive)
+    } else {
+        (file.to_path_buf(), ::weights::read(file)?)
+    };
     let mut report = Report {
         bytes: std::fs::metadata(&file).map_or(0, |meta| meta.len()),
         format: archive.format.to_string(),

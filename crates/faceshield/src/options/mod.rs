@@ -16,6 +16,20 @@ use crate::failure::misuse;
 
 pub(crate) use recogniser::RecogniserOptions;
 
+/// Keys whose values are paths, or lists of paths: they are left out of what is given away.
+pub(crate) const PATHS: [&str; 10] = [
+    "data",
+    "decoded_cache",
+    "encoder_weights",
+    "stats_file",
+    "fse_checkpoint",
+    "iid_weights",
+    "adversary",
+    "judges",
+    "attackers",
+    "validation_data",
+];
+
 /// The keys that all stages have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -389,4 +403,37 @@ pub(crate) fn folder_of_faces(path: &str) -> anyhow::Result<PathBuf> {
         );
     }
     Ok(root)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use toml::Value;
+
+    /// A new key that is empty, or a list of such, is a path until told otherwise.
+    #[test]
+    fn every_path_is_known_as_one() {
+        let tables = [
+            RecogniserOptions::default().table().unwrap(),
+            FseOptions::default().table().unwrap(),
+            IrcOptions::default().table().unwrap(),
+        ];
+        let mut found: Vec<String> = Vec::new();
+        for (key, value) in tables.into_iter().flatten() {
+            let open = match value {
+                Value::String(text) => text.is_empty(),
+                Value::Array(list) => list.iter().all(Value::is_str),
+                _ => false,
+            };
+            if open {
+                found.push(key);
+            }
+        }
+        found.sort();
+        found.dedup();
+        let mut known = PATHS;
+        known.sort_unstable();
+        assert_eq!(found, known);
+    }
 }

@@ -41,18 +41,24 @@ impl DataSet {
         list: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let index = index(root, setting)?;
-        if setting.world.is_main() {
+        if setting.world.is_main() && !setting.private {
             for file in index.bad() {
                 tracing::warn!("unreadable image left out: {} ({})", file.path, file.reason);
             }
         }
-        Ok(Self::of(index, list))
+        Ok(Self::named(index, list, !setting.private))
     }
 
     /// The images of `index`.
     pub(crate) fn of(index: Index, list: Option<&Path>) -> Self {
+        Self::named(index, list, true)
+    }
+
+    /// The same; whether the log names those that are bad.
+    fn named(index: Index, list: Option<&Path>, named: bool) -> Self {
         let index = Arc::new(index);
-        let bad = Arc::new(BadImages::new(Arc::clone(&index), list.map(Path::to_path_buf)));
+        let bad = BadImages::new(Arc::clone(&index), list.map(Path::to_path_buf));
+        let bad = Arc::new(if named { bad } else { bad.unnamed() });
         Self { index, bad }
     }
 
@@ -87,7 +93,8 @@ impl DataSet {
 /// The index of the images in `root`: built by rank 0, read by the others.
 fn index(root: &Path, setting: &Setting) -> anyhow::Result<Index> {
     let (world, cache) = (&setting.world, crate::places::cache_dir());
-    let build = || Index::load_or_build(root, &cache, world.is_main());
+    let told = |error: faces::Error| if setting.private { error.unnamed() } else { error };
+    let build = || Index::load_or_build(root, &cache, world.is_main()).map_err(told);
     // The others list the folder while rank 0 works, but must read what it has written.
     let index = if world.is_main() {
         let index = build()?;

@@ -5,5 +5,6 @@ pub(crate) mod recogniser;
 mod setting;
 pub(crate) mod stages;
 pub(crate) mod statistics;
+mod statistics_cache;
 
 pub(crate) use setting::Setting;

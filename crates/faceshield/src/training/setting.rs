@@ -18,6 +18,8 @@ pub(crate) struct Setting {
     pub(crate) world: World,
     pub(crate) device: Device,
     pub(crate) requests: Requests,
+    /// Whether the log is to name no person and no image.
+    pub(crate) private: bool,
 }
 
 impl Setting {
@@ -57,7 +59,7 @@ impl Setting {
                 })
             );
         }
-        Ok(Self { world, device, requests })
+        Ok(Self { world, device, requests, private: engine.private })
     }
 
     /// Before training, while nothing is to be saved; called by all ranks together.

@@ -2,22 +2,19 @@
 //! together and cached.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use c10d::ReduceOp;
 use encoder::{FrozenEncoder, Stats, StatsAccumulator};
 use faces::{Faces, Index};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
-use tch::Kind;
 
 use super::Setting;
+use super::statistics_cache::Cache;
 use crate::options::{Channels, Common, FseOptions};
 
 /// Images per pass through the encoder.
 const BATCH: usize = 8;
-/// Raised when the same inputs give other statistics.
-const VERSION: u32 = 1;
 
 /// The statistics that the options ask for, with as many discriminants as they want.
 ///
@@ -63,17 +60,23 @@ fn find(
         let path = Path::new(&common.encoder.stats_file);
         return Ok(Stats::read(path, model, common.encoder.stats_are)?);
     }
-    let file = cache_file(options, faces, encoder)?;
-    let cached = Stats::read(&file, model, Default::default());
-    if setting.all_agree(cached.is_ok())? {
+    let cache = Cache::new(options, faces, encoder)?;
+    let cached = cache.read(model);
+    if let Err(error) = &cached
+        && setting.world.is_main()
+    {
+        tracing::warn!("{error}: layer statistics are measured anew");
+    }
+    let cached = cached.ok().flatten();
+    if let (true, Some(cached)) = (setting.all_agree(cached.is_some())?, cached) {
         if setting.world.is_main() {
-            tracing::info!("layer statistics from {}", file.display());
+            tracing::info!("layer statistics from {}", cache.path().display());
         }
-        return Ok(cached?);
+        return Ok(cached);
     }
     let stats = compute(options, faces, encoder, setting)?;
     if setting.world.is_main()
-        && let Err(error) = write(&stats, &file, common)
+        && let Err(error) = cache.write(&stats)
     {
         // A read-only disk costs the next run some time.
         tracing::warn!("cannot keep the layer statistics: {error}; going on without");
@@ -90,7 +93,8 @@ pub(crate) fn write(stats: &Stats, file: &Path, common: &Common) -> anyhow::Resu
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    Ok(stats.write(file, &format!("{} ({} images)", common.data.data, stats.images()))?)
+    let data = train::checkpoint::short_path(Path::new(&common.data.data));
+    Ok(stats.write(file, &format!("{data} ({} images)", stats.images()))?)
 }
 
 /// Measures every image once; the ranks share the people out and merge.
@@ -156,34 +160,4 @@ fn share(index: &Index, rank: usize, ranks: usize) -> Range<usize> {
     let starts = index.people().iter().map(|person| person.images.start);
     let from = |rank: usize| starts.clone().find(|start| start * ranks >= rank * all);
     from(rank).unwrap_or(all)..from(rank + 1).unwrap_or(all)
-}
-
-/// The cache file for exactly this data, model and encoder.
-fn cache_file(
-    options: &FseOptions,
-    faces: &Faces,
-    encoder: &FrozenEncoder,
-) -> anyhow::Result<PathBuf> {
-    let common = &options.common;
-    let mut sum = Sha256::new();
-    for (name, tensor) in encoder.state() {
-        sum.update(name.as_bytes());
-        let numbers: Vec<f32> = Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1))?;
-        numbers.iter().for_each(|x| sum.update(x.to_le_bytes()));
-    }
-    let weights = hex(&sum.finalize());
-    let what = format!(
-        "{VERSION}\n{}\n{}\n{}\n{:?}\n{}\n{weights}",
-        options.stage.discriminants,
-        faces.index().key(),
-        faces::DECODER,
-        common.model,
-        common.data.channels.name()
-    );
-    let sum = hex(&Sha256::digest(what.as_bytes()));
-    Ok(crate::places::cache_dir().join(format!("statistics-{}.safetensors", &sum[..16])))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

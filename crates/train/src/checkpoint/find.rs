@@ -3,12 +3,14 @@
 use super::manifest::FileSum;
 use super::{MODEL, Manifest, OPTIMIZER, rank_file, step_of};
 use crate::Error;
+use files::Folder;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint folder whose manifest is good.
+/// A checkpoint folder whose manifest is good. No link in it is followed, and its files may be
+/// anybody's: it may have been downloaded.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    path: PathBuf,
+    folder: Folder,
     manifest: Manifest,
 }
 
@@ -22,14 +24,19 @@ pub struct Skipped {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint folder: reads the manifest and compares sizes.
+    /// Opens a checkpoint folder, which may be a link: reads the manifest and compares sizes.
     ///
     /// # Errors
     /// If it is not complete.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        match Manifest::read(path) {
-            Ok(manifest) => Ok(Self { path: path.to_path_buf(), manifest }),
-            Err(problem) => Err(Error::checkpoint(path, problem)),
+        Self::open_in(Folder::at(path).of_anybody())
+    }
+
+    /// The same, where the way to it has been opened.
+    pub(super) fn open_in(folder: Folder) -> Result<Self, Error> {
+        match Manifest::read(&folder) {
+            Ok(manifest) => Ok(Self { folder, manifest }),
+            Err(problem) => Err(Error::checkpoint(folder.path(), problem)),
         }
     }
 
@@ -40,13 +47,13 @@ impl Checkpoint {
     pub fn verify(&self) -> Result<(), Error> {
         for required in [MODEL, OPTIMIZER] {
             if !self.manifest.files.contains_key(required) {
-                return Err(Error::checkpoint(&self.path, format!("it has no {required}")));
+                return Err(Error::checkpoint(self.path(), format!("it has no {required}")));
             }
         }
         for (name, expected) in &self.manifest.files {
-            if FileSum::of(&self.path.join(name))? != *expected {
+            if FileSum::of(&self.folder, name)? != *expected {
                 let problem = format!("{name} is damaged: its SHA-256 differs from the manifest's");
-                return Err(Error::checkpoint(&self.path, problem));
+                return Err(Error::checkpoint(self.path(), problem));
             }
         }
         Ok(())
@@ -54,7 +61,7 @@ impl Checkpoint {
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// What it is.
@@ -67,21 +74,27 @@ impl Checkpoint {
     /// # Errors
     /// If the file cannot be read.
     pub fn model(&self) -> Result<weights::Tensors, Error> {
-        Ok(weights::read(&self.path.join(MODEL))?.tensors)
+        self.tensors(MODEL)
     }
 
     /// The optimizers' state.
     pub(crate) fn optimizer(&self) -> Result<weights::Tensors, Error> {
-        Ok(weights::read(&self.path.join(OPTIMIZER))?.tensors)
+        self.tensors(OPTIMIZER)
     }
 
     /// A rank's own state, if that rank took part in writing.
     pub(crate) fn rank(&self, rank: usize) -> Result<Option<weights::Tensors>, Error> {
         let name = rank_file(rank);
         match self.manifest.files.contains_key(&name) {
-            true => Ok(Some(weights::read(&self.path.join(name))?.tensors)),
+            true => Ok(Some(self.tensors(&name)?)),
             false => Ok(None),
         }
+    }
+
+    fn tensors(&self, name: &str) -> Result<weights::Tensors, Error> {
+        let path = self.path().join(name);
+        let file = self.folder.open(name).map_err(Error::file("read", &path))?;
+        Ok(weights::read_open(file, &path)?.tensors)
     }
 }
 
@@ -121,31 +134,31 @@ pub fn find(path: &Path, stage: &str) -> Result<Checkpoint, Error> {
 /// If the folder cannot be listed.
 pub fn newest(folder: &Path) -> Result<(Option<Checkpoint>, Vec<Skipped>), Error> {
     let mut skipped = Vec::new();
-    for (_, path) in list(folder)? {
-        let whole = Checkpoint::open(&path).and_then(|found| found.verify().map(|()| found));
+    let folder = Folder::at(folder).of_anybody();
+    for (_, name) in list(&folder)? {
+        let whole = Checkpoint::open_in(folder.inside(&name));
+        let whole = whole.and_then(|found| found.verify().map(|()| found));
         match whole {
             Ok(checkpoint) => return Ok((Some(checkpoint), skipped)),
             Err(Error::Checkpoint { path, problem }) => skipped.push(Skipped { path, problem }),
-            Err(other) => skipped.push(Skipped { path, problem: other.to_string() }),
+            Err(other) => {
+                let path = folder.path().join(name);
+                skipped.push(Skipped { path, problem: other.to_string() });
+            }
         }
     }
     Ok((None, skipped))
 }
 
-/// Folders named `step_…`, the highest step first.
-pub(super) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
+/// Names `step_…` in a folder, the highest step first.
+pub(super) fn list(folder: &Folder) -> Result<Vec<(u64, String)>, Error> {
+    let names = match folder.names() {
+        Ok(names) => names,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", folder)(error)),
+        Err(error) => return Err(Error::file("list", folder.path())(error)),
     };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(Error::file("list", folder))?;
-        if let Some(step) = entry.file_name().to_str().and_then(step_of) {
-            found.push((step, entry.path()));
-        }
-    }
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let mut found: Vec<_> = names.filter_map(|name| Some((step_of(&name)?, name))).collect();
     found.sort_by(|a, b| b.cmp(a));
     Ok(found)
 }
@@ -156,5 +169,5 @@ fn of_stage(checkpoint: Checkpoint, stage: &str) -> Result<Checkpoint, Error> {
         return Ok(checkpoint);
     }
     let problem = format!("it belongs to stage {found}, stage {stage} is wanted; give its folder");
-    Err(Error::checkpoint(&checkpoint.path, problem))
+    Err(Error::checkpoint(checkpoint.path(), problem))
 }

@@ -2,12 +2,11 @@
 
 use super::MANIFEST;
 use crate::Error;
+use files::Folder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
 
 /// The version of the layout that this code writes and reads.
 pub const FORMAT: u32 = 1;
@@ -68,9 +67,10 @@ pub struct FileSum {
 }
 
 impl FileSum {
-    /// Reads a file through.
-    pub(super) fn of(path: &Path) -> Result<Self, Error> {
-        let mut file = File::open(path).map_err(Error::file("read", path))?;
+    /// Reads a file of a folder through.
+    pub(super) fn of(folder: &Folder, name: &str) -> Result<Self, Error> {
+        let path = &folder.path().join(name);
+        let mut file = folder.open(name).map_err(Error::file("read", path))?;
         let mut sum = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
         let mut size = 0;
@@ -104,25 +104,25 @@ fn with_checksum(text: &str, old: &str, new: &str) -> String {
 impl Manifest {
     /// Reads and checks the manifest of a checkpoint folder, and that its files are
     /// there with the right sizes. The error is what is wrong with the folder.
-    pub(super) fn read(folder: &Path) -> Result<Self, String> {
-        let path = folder.join(MANIFEST);
-        let meta = path.metadata().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "it has no manifest.json: never completed".to_string(),
-            _ => format!("manifest.json: {error}"),
-        })?;
-        if meta.len() > LARGEST {
-            return Err(format!("manifest.json has {} bytes: not one of ours", meta.len()));
-        }
+    pub(super) fn read(folder: &Folder) -> Result<Self, String> {
         let text =
-            std::fs::read_to_string(&path).map_err(|error| format!("manifest.json: {error}"))?;
+            folder.read_to_string(MANIFEST, LARGEST).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "it has no manifest.json: never completed".to_string()
+                }
+                _ => format!("manifest.json: {error}"),
+            })?;
         let manifest = Self::parse(&text)?;
         for (name, sum) in &manifest.files {
-            match folder.join(name).metadata() {
-                Ok(meta) if meta.len() == sum.size => {}
-                Ok(meta) => {
-                    return Err(format!("{name} has {} bytes instead of {}", meta.len(), sum.size));
-                }
-                Err(error) => return Err(format!("{name}: {error}")),
+            let length = folder.open(name).and_then(|file| Ok(file.metadata()?.len()));
+            let length = length.map_err(|error| format!("{name}: {error}"))?;
+            if length != sum.size {
+                return Err(format!("{name} has {length} bytes instead of {}", sum.size));
+            }
+            // Its sum would take long, and it would not be read anyway.
+            if length > weights::LONGEST {
+                let most = weights::LONGEST;
+                return Err(format!("{name} has {length} bytes, and at most {most} are read"));
             }
         }
         Ok(manifest)
@@ -171,10 +171,10 @@ impl Manifest {
     }
 
     /// Writes and syncs the manifest into a folder, with its checksum.
-    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(MANIFEST);
-        let text = self.text().map_err(|problem| Error::checkpoint(folder, problem))?;
-        let mut file = File::create(&path).map_err(Error::file("write", &path))?;
+    pub(super) fn write(&self, folder: &Folder) -> Result<(), Error> {
+        let path = folder.path().join(MANIFEST);
+        let text = self.text().map_err(|problem| Error::checkpoint(folder.path(), problem))?;
+        let mut file = folder.create_new(MANIFEST).map_err(Error::file("write", &path))?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(Error::file("write", &path))

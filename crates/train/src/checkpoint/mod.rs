@@ -11,9 +11,15 @@
 //! The folder is written under a temporary name, every file synced, the manifest last,
 //! then renamed and its parent synced. A folder without a manifest that parses, or
 //! with a file of another size or sum than its manifest says, is no checkpoint.
+//!
+//! A checkpoint may come from elsewhere. The folder that the user names may be a link; none in
+//! it is followed, whether it is read, replaced or removed. What is written or removed must be
+//! the user's own. Nothing in it shows a face or names one, so that who can read it is left to
+//! the umask.
 
 mod find;
 mod manifest;
+mod paths;
 mod saver;
 mod shelf;
 mod space;
@@ -21,12 +27,14 @@ mod write;
 
 pub use find::{Checkpoint, Skipped, find, newest};
 pub use manifest::{BadSteps, FORMAT, FileSum, Manifest};
+pub use paths::{short_path, without_paths};
 pub use saver::{Outcome, Saver};
 pub(crate) use shelf::Shelf;
 pub(crate) use space::check as check_space;
 pub use write::Contents;
 pub(crate) use write::bytes;
 
+use files::Folder;
 use std::path::{Path, PathBuf};
 
 /// Name of the stage's state in a checkpoint.
@@ -37,7 +45,17 @@ const MANIFEST: &str = "manifest.json";
 
 /// The folder of a stage's checkpoints: `checkpoints_FSE` in `checkpoint_dir` for `fse`.
 pub fn folder(checkpoint_dir: &Path, stage: &str) -> PathBuf {
-    checkpoint_dir.join(format!("checkpoints_{}", stage.to_uppercase()))
+    checkpoint_dir.join(folder_name(stage))
+}
+
+/// The same for a run that writes into it: `checkpoint_dir` may be a link, the stage's folder in
+/// it may not.
+pub(crate) fn own_folder(checkpoint_dir: &Path, stage: &str) -> Folder {
+    Folder::at(checkpoint_dir).shared().inside(folder_name(stage))
+}
+
+fn folder_name(stage: &str) -> String {
+    format!("checkpoints_{}", stage.to_uppercase())
 }
 
 /// Name of a rank's own file.

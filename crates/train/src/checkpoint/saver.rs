@@ -6,11 +6,11 @@
 //! manifest and renames the folder. Threads never talk to other ranks: only the caller does,
 //! and all ranks call alike.
 
-use super::write::{Contents, complete, make};
+use super::write::{Contents, complete};
 use super::{Manifest, step_name};
 use crate::{Error, agree};
 use c10d::World;
-use std::fs;
+use files::Folder;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
@@ -33,7 +33,7 @@ pub enum Outcome {
 /// Writes the checkpoints of one stage, one at a time.
 #[derive(Debug)]
 pub struct Saver<'w> {
-    folder: PathBuf,
+    folder: Folder,
     world: &'w World,
     current: Option<Saving>,
 }
@@ -42,8 +42,8 @@ pub struct Saver<'w> {
 #[derive(Debug)]
 struct Saving {
     step: u64,
-    temporary: PathBuf,
-    path: PathBuf,
+    /// Name of its folder until it is complete: one that nobody can foresee.
+    temporary: String,
     /// Until all ranks have written their files.
     manifest: Option<Manifest>,
     /// What this rank is doing for it.
@@ -52,7 +52,7 @@ struct Saving {
 
 impl<'w> Saver<'w> {
     /// For checkpoints in `folder`.
-    pub fn new(folder: PathBuf, world: &'w World) -> Self {
+    pub fn new(folder: Folder, world: &'w World) -> Self {
         Self { folder, world, current: None }
     }
 
@@ -65,27 +65,33 @@ impl<'w> Saver<'w> {
     pub fn start(&mut self, contents: Contents) -> Result<Vec<Outcome>, Error> {
         let mut outcomes: Vec<Outcome> = self.settle()?.into_iter().collect();
         let step = contents.manifest.step;
-        let temporary = self.folder.join(format!(".{}.tmp", step_name(step)));
+        let made = match self.world.is_main() {
+            // Not what is above it: a folder that has vanished is not made again elsewhere.
+            true => self.folder.make_temporary(&step_name(step)),
+            false => Ok(String::new()),
+        };
+        let mut temporary = String::new();
+        let made = made.map(|name| temporary = name);
         let path = self.path(step);
-        let made = if self.world.is_main() { make(&temporary) } else { Ok(()) };
-        if let Some(error) = self.agreed(made)? {
+        if let Some(error) = self.agreed(made.map_err(Error::file("create", path)))? {
             outcomes.push(Outcome::Failed(error));
             return Ok(outcomes);
         }
+        let temporary = agree::text_from_main(self.world, &temporary)?;
         let contents = {
             let _range = c10d::torch::range(c"snapshot");
             contents.copied()?
         };
         let manifest = Some(contents.manifest.clone());
-        let (target, rank) = (temporary.clone(), self.world.rank());
+        let (target, rank) = (self.folder.inside(&temporary), self.world.rank());
         let work = spawn(move || contents.write(&target, rank))?;
-        self.current = Some(Saving { step, temporary, path, manifest, work: Some(work) });
+        self.current = Some(Saving { step, temporary, manifest, work: Some(work) });
         Ok(outcomes)
     }
 
     /// Where the checkpoint of a step is, or will be.
     pub(crate) fn path(&self, step: u64) -> PathBuf {
-        self.folder.join(step_name(step))
+        self.folder.path().join(step_name(step))
     }
 
     /// The step of the checkpoint that is being written.
@@ -110,16 +116,17 @@ impl<'w> Saver<'w> {
         if let Some(error) = self.agreed(done)? {
             if self.world.is_main() {
                 // Best effort: what is left behind is no checkpoint either way.
-                let _ = fs::remove_dir_all(&saving.temporary);
+                let _ = self.folder.remove_tree(&saving.temporary);
             }
             return Ok(Some(Outcome::Failed(error)));
         }
         let Some(manifest) = saving.manifest.take() else {
-            return Ok(Some(Outcome::Saved { step: saving.step, path: saving.path }));
+            let path = self.path(saving.step);
+            return Ok(Some(Outcome::Saved { step: saving.step, path }));
         };
         if self.world.is_main() {
-            let (temporary, path) = (saving.temporary.clone(), saving.path.clone());
-            saving.work = Some(spawn(move || complete(manifest, &temporary, &path))?);
+            let (folder, temporary) = (self.folder.clone(), saving.temporary.clone());
+            saving.work = Some(spawn(move || complete(manifest, &folder, &temporary))?);
         }
         self.current = Some(saving);
         Ok(None)

@@ -1,63 +1,80 @@
 //! Keeping a stage's folder of checkpoints in order. Rank 0 only.
 
 use super::find::list;
-use super::write::sync_folder;
-use super::{Checkpoint, step_name};
+use super::{Manifest, step_name};
 use crate::Error;
+use files::Folder;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 
 /// The folder of one stage's checkpoints.
 pub(crate) struct Shelf {
-    folder: PathBuf,
+    folder: Folder,
     /// Steps of checkpoints that are known to be good.
     good: BTreeSet<u64>,
 }
 
 impl Shelf {
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: Folder) -> Self {
         Self { folder, good: BTreeSet::new() }
     }
 
     /// Makes the folder ready for a run that starts at `step`: removes what was never
     /// completed, and sets aside complete checkpoints of later steps (they belong to a
     /// run that this one does not continue). Returns where those went.
+    ///
+    /// # Errors
+    /// A link, a file or another user's folder stands where a checkpoint is to be written.
     pub(crate) fn prepare(&self, step: Option<u64>) -> Result<Option<PathBuf>, Error> {
-        for entry in
-            fs::read_dir(&self.folder).map_err(Error::file("list", &self.folder))?.flatten()
-        {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(".step_") && name.ends_with(".tmp") {
-                let path = entry.path();
-                fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+        let folder = &self.folder;
+        let at = |name: &str| folder.path().join(name);
+        folder.sweep("").map_err(Error::file("tidy", folder.path()))?;
+        for name in folder.names().map_err(Error::file("list", folder.path()))? {
+            // Of versions that named them after the step alone.
+            if let Some(name) = name.to_str()
+                && name.starts_with(".step_")
+                && name.ends_with(".tmp")
+                && folder.has_folder(name).is_ok()
+            {
+                folder.remove_tree(name).map_err(Error::file("remove", at(name)))?;
             }
         }
-        let later = |found: &u64| step.is_none_or(|step| *found > step);
-        let later: Vec<_> = list(&self.folder)?
-            .into_iter()
-            .filter(|(found, path)| later(found) && Checkpoint::open(path).is_ok())
-            .collect();
+        let mut later = Vec::new();
+        for (found, name) in list(folder)? {
+            if step.is_none_or(|step| found > step) {
+                folder.has_folder(&name).map_err(Error::file("use", at(&name)))?;
+                later.push((found, name));
+            }
+        }
+        later.retain(|(_, name)| self.is_complete(name));
         if later.is_empty() {
             return Ok(None);
         }
-        let aside = self.free_name()?;
-        for (step, path) in later {
-            fs::rename(&path, aside.join(step_name(step))).map_err(Error::file("move", &path))?;
+        let aside = self.make_aside()?;
+        for (step, name) in later {
+            let to = format!("{aside}/{}", step_name(step));
+            folder.rename(&name, to).map_err(Error::file("move", at(&name)))?;
         }
-        sync_folder(&self.folder)?;
-        Ok(Some(aside))
+        folder.sync().map_err(Error::file("sync", folder.path()))?;
+        Ok(Some(at(&aside)))
     }
 
-    fn free_name(&self) -> Result<PathBuf, Error> {
+    /// Whether a checkpoint is complete and the user's own. Others are neither moved nor removed.
+    fn is_complete(&self, name: &str) -> bool {
+        Manifest::read(&self.folder.inside(name)).is_ok()
+    }
+
+    /// Makes the first folder `earlier_NN` that there is not, and returns its name.
+    fn make_aside(&self) -> Result<String, Error> {
         let mut number = 1;
         loop {
-            let path = self.folder.join(format!("earlier_{number:02}"));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(path),
+            let name = format!("earlier_{number:02}");
+            match self.folder.make_new(&name) {
+                Ok(_) => return Ok(name),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(Error::file("create", path)(error)),
+                Err(error) => {
+                    return Err(Error::file("create", self.folder.path().join(name))(error));
+                }
             }
         }
     }
@@ -80,17 +97,19 @@ impl Shelf {
             return Ok(());
         }
         let complete = list(&self.folder)?.into_iter();
-        let complete = complete.filter(|(_, path)| Checkpoint::open(path).is_ok());
+        let complete = complete.filter(|(_, name)| self.is_complete(name));
         let (good, other): (Vec<_>, Vec<_>) =
             complete.partition(|(step, _)| self.good.contains(step));
-        for (step, path) in good.into_iter().chain(other).skip(newest) {
+        for (step, name) in good.into_iter().chain(other).skip(newest) {
             if every > 0 && step.is_multiple_of(every) {
                 continue;
             }
+            let path = self.folder.path().join(&name);
             // The manifest first, so that a half-deleted folder is no checkpoint.
-            let manifest = path.join(super::MANIFEST);
-            fs::remove_file(&manifest).map_err(Error::file("delete", &manifest))?;
-            fs::remove_dir_all(&path).map_err(Error::file("delete", &path))?;
+            let folder = self.folder.inside(&name);
+            let manifest = folder.remove(super::MANIFEST);
+            manifest.map_err(Error::file("delete", path.join(super::MANIFEST)))?;
+            self.folder.remove_tree(&name).map_err(Error::file("delete", &path))?;
         }
         Ok(())
     }

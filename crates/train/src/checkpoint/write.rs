@@ -5,11 +5,10 @@
 //! files (synced), manifest (synced), sync of the folder, rename, sync of the parent.
 
 use super::manifest::FileSum;
-use super::{MODEL, Manifest, OPTIMIZER, rank_file};
+use super::{MODEL, Manifest, OPTIMIZER, rank_file, step_name};
 use crate::{Error, Optimizers, Stage};
+use files::Folder;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::Path;
 use tch::{Device, Tensor};
 
 /// What goes into a checkpoint. On ranks other than 0 only `rank` is used.
@@ -62,16 +61,28 @@ impl Contents {
     }
 
     /// Writes and syncs the files of rank `rank` into `temporary`.
-    pub(super) fn write(&self, temporary: &Path, rank: usize) -> Result<(), Error> {
+    pub(super) fn write(&self, temporary: &Folder, rank: usize) -> Result<(), Error> {
         let none = BTreeMap::new();
-        weights::write_safetensors(&temporary.join(rank_file(rank)), &self.rank, &none)?;
+        write(temporary, &rank_file(rank), &self.rank, &none)?;
         if rank == 0 {
-            let model = temporary.join(MODEL);
-            weights::write_safetensors(&model, &self.model, &self.model_metadata)?;
-            weights::write_safetensors(&temporary.join(OPTIMIZER), &self.optimizer, &none)?;
+            write(temporary, MODEL, &self.model, &self.model_metadata)?;
+            write(temporary, OPTIMIZER, &self.optimizer, &none)?;
         }
         Ok(())
     }
+}
+
+/// Writes and syncs one new file.
+fn write(
+    folder: &Folder,
+    name: &str,
+    tensors: &weights::Tensors,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let path = &folder.path().join(name);
+    let mut file = folder.create_new(name).map_err(Error::file("write", path))?;
+    weights::write_safetensors_open(&mut file, path, tensors, metadata)?;
+    file.sync_all().map_err(Error::file("sync", path))
 }
 
 /// Bytes of tensors.
@@ -79,35 +90,30 @@ pub(crate) fn bytes(tensors: &weights::Tensors) -> u64 {
     tensors.values().map(|t| (t.numel() * t.kind().elt_size_in_bytes()) as u64).sum()
 }
 
-/// Rank 0: makes the empty folder that all ranks write into.
-pub(super) fn make(temporary: &Path) -> Result<(), Error> {
-    if temporary.exists() {
-        fs::remove_dir_all(temporary).map_err(Error::file("remove", temporary))?;
-    }
-    // Not what is above it: a folder that has vanished is not made again elsewhere.
-    fs::create_dir(temporary).map_err(Error::file("create", temporary))
-}
-
-/// Rank 0, after every rank has written its files.
-pub(super) fn complete(mut manifest: Manifest, temporary: &Path, path: &Path) -> Result<(), Error> {
+/// Rank 0, after every rank has written its files: sums them up and puts the folder that is called
+/// `temporary` in `folder` in its place.
+pub(super) fn complete(
+    mut manifest: Manifest,
+    folder: &Folder,
+    temporary: &str,
+) -> Result<(), Error> {
+    let written = folder.inside(temporary);
     let names = [MODEL.to_string(), OPTIMIZER.to_string()];
     for name in names.into_iter().chain((0..manifest.world_size).map(rank_file)) {
-        let file = temporary.join(&name);
-        File::open(&file).and_then(|file| file.sync_all()).map_err(Error::file("sync", &file))?;
-        manifest.files.insert(name, FileSum::of(&file)?);
+        let synced = written.open(&name).and_then(|file| file.sync_all());
+        synced.map_err(Error::file("sync", written.path().join(&name)))?;
+        let sum = FileSum::of(&written, &name)?;
+        manifest.files.insert(name, sum);
     }
-    manifest.write(temporary)?;
-    sync_folder(temporary)?;
+    manifest.write(&written)?;
+    written.sync().map_err(Error::file("sync", written.path()))?;
+    let name = step_name(manifest.step);
+    let path = folder.path().join(&name);
     // Only a torn folder of this step can be in the way: complete ones of a step that
     // is still to come have been set aside when the run started.
-    if path.exists() {
-        fs::remove_dir_all(path).map_err(Error::file("replace", path))?;
+    if folder.has_folder(&name).map_err(Error::file("replace", &path))? {
+        folder.remove_tree(&name).map_err(Error::file("replace", &path))?;
     }
-    fs::rename(temporary, path).map_err(Error::file("rename", temporary))?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Makes renames and new files in a folder survive a power cut.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(Error::file("sync", folder))
+    folder.rename(temporary, &name).map_err(Error::file("rename", written.path()))?;
+    folder.sync().map_err(Error::file("sync", folder.path()))
 }

@@ -66,6 +66,9 @@ pub struct Config {
     pub log_every: u64,
     /// Steps between preview pictures; 0 makes none.
     pub preview_every: u64,
+    /// Leave faces, and the names of people and image files, out of logs, previews and event
+    /// files.
+    pub private: bool,
     /// Steps between validations, of stages that have one; one more at the end of the run. 0
     /// makes none.
     pub validate_every: u64,
@@ -107,6 +110,7 @@ impl Default for Config {
             background_saves: true,
             log_every: 100,
             preview_every: 100,
+            private: false,
             validate_every: 1000,
             max_bad_steps: 10,
             spike_deviations: 6.0,
@@ -162,6 +166,11 @@ impl Config {
             }
         }
         parse_device(&self.device).map(|_| ())
+    }
+
+    /// Steps between preview pictures, 0 for none: as in a private run.
+    pub fn previews(&self) -> u64 {
+        if self.private { 0 } else { self.preview_every }
     }
 
     /// Sets libtorch's process-wide switches: threads, determinism, TF32, and cuDNN's search

@@ -6,6 +6,9 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+/// Bytes of a file at most.
+const LONGEST: u64 = 1 << 20;
+
 /// One key with its value.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -78,7 +81,7 @@ pub(super) fn presets(folder: &Path) -> Vec<String> {
 
 /// The entries of a file.
 pub(super) fn file(path: &Path) -> Result<Vec<Entry>, Error> {
-    let content = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
+    let content = files::input::read_to_string(path, LONGEST).map_err(Error::file("read", path))?;
     text(&path.display().to_string(), &content)
 }
 

@@ -3,6 +3,8 @@
 mod record;
 mod start;
 
+pub(crate) use record::told;
+
 use crate::checkpoint::{Saver, Shelf};
 use crate::lock::Lock;
 use crate::metrics::{Line, Metrics, Timing};
@@ -114,7 +116,7 @@ impl<'a> Session<'a> {
             total: self.course.total(),
             seed: mix(self.config.seed, step),
             log_due: due(self.config.log_every),
-            preview_due: due(self.config.preview_every),
+            preview_due: due(self.config.previews()),
         })
     }
 
@@ -138,7 +140,9 @@ impl<'a> Session<'a> {
             let any = Tensor::f_stack(&flags, 0)?.f_max()?;
             c10d::torch::restore_if(&any, &buffers, &self.buffers)?;
         }
-        let items: Rc<[String]> = S::items(batch).into();
+        // A private run knows none by name, and so cannot tell of them.
+        let items = if self.config.private { Vec::new() } else { S::items(batch) };
+        let items: Rc<[String]> = items.into();
         self.verdicts.push(info.step, left_out, items.clone(), self.before.clone())?;
         let images = S::images_per_batch(batch) * self.world.size();
         let timing = Timing {

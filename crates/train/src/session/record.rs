@@ -1,7 +1,7 @@
 //! What a run leaves behind: lines, events, pictures, checkpoints.
 
 use super::{Asked, Session};
-use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome};
+use crate::checkpoint::{Contents, FORMAT, Manifest, Outcome, without_paths};
 use crate::metrics::Line;
 use crate::position::Position;
 use crate::standing::Standing;
@@ -20,7 +20,7 @@ impl Session<'_> {
         for line in self.metrics.flush(self.world)? {
             if !bad.contains(&line.step) {
                 for spike in self.spikes.look(&line) {
-                    tracing::warn!("{spike}; this rank's items: {}", line.items.join(", "));
+                    tracing::warn!("{spike}{}", told(&line.items));
                 }
             }
             if line.log_due {
@@ -127,7 +127,7 @@ impl Session<'_> {
             seed: self.config.seed,
             fidelity: self.places.fidelity.clone(),
             bad_steps,
-            configuration: self.places.configuration.clone(),
+            configuration: without_paths(self.places.configuration.clone(), &self.places.paths),
             files: BTreeMap::new(),
             checksum: String::new(),
         };
@@ -195,6 +195,15 @@ impl Session<'_> {
                 self.unsaved = Some(error.to_string());
             }
         }
+    }
+}
+
+/// What this rank learnt from, for a line of the log. Nothing of a private run, whose items have
+/// no names.
+pub(crate) fn told(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        items => format!("; this rank's items: {}", files::escape(&items.join(", "))),
     }
 }
 

@@ -3,20 +3,21 @@
 use super::Session;
 use crate::checkpoint::{self, BadSteps, Checkpoint, Saver, Shelf};
 use crate::lock::Lock;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::pace::Pace;
 use crate::position::{Course, Position};
-use crate::preview::Previews;
+use crate::preview::{self, Previews};
 use crate::progress::Progress;
 use crate::resume;
 use crate::standing::Standing;
-use crate::tensorboard::TensorBoard;
+use crate::tensorboard::{self, TensorBoard};
 use crate::trace::Trace;
 use crate::verdicts::Verdicts;
 use crate::{Config, Error, Optimizers, Places, Stage, agree, mix};
 use c10d::World;
+use files::Folder;
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::rc::Rc;
 use tch::{Device, Tensor};
@@ -44,15 +45,19 @@ impl<'a> Session<'a> {
         check_state(stage)?;
         let mut optimizers = Optimizers::new(world, stage.groups(), config)?;
         let device = optimizers.device();
-        let trace = places.run_dir.join(format!("trace/{name}_rank_{}.json", world.rank()));
-        let trace = Trace::new(trace, places.profile);
+        let run = Folder::at(&places.run_dir);
+        let trace = format!("{name}_rank_{}.json", world.rank());
+        let trace = Trace::new(run.clone(), trace, places.profile);
 
-        let folder = checkpoint::folder(&places.checkpoint_dir, name);
+        let folder = checkpoint::own_folder(&places.checkpoint_dir, name);
         // Before anything there is looked at, let alone tidied.
         let locks = match world.is_main() {
-            true => lock(places, &folder),
+            true => {
+                lock(&run, &folder).and_then(|locks| check_run(&run, name, config).map(|()| locks))
+            }
             false => Ok(Vec::new()),
         };
+        let locks = locks.and_then(|locks| trace.check().map(|()| locks));
         let locks = agree::all_ok(world, "lock the run's folders", locks)?;
 
         let found = resume::choose(places, name, world)?;
@@ -84,15 +89,15 @@ impl<'a> Session<'a> {
         let mut shelf = Shelf::new(folder.clone());
         let bytes = [stage.state(), optimizers.state()].iter().map(checkpoint::bytes).sum();
         let prepared = match world.is_main() {
-            true => prepare(places, name, &shelf, resumed, &progress)
-                .and_then(|()| checkpoint::check_space(&folder, bytes)),
+            true => prepare(&run, places, name, &shelf, resumed, &progress)
+                .and_then(|()| checkpoint::check_space(folder.path(), bytes)),
             false => Ok(()),
         };
         agree::all_ok(world, "prepare the run's folders", prepared)?;
-        let opened = Metrics::open(&places.run_dir, name, position.step, world, device);
+        let opened = Metrics::open(&run, name, position.step, world, device);
         let metrics = agree::all_ok(world, "open the run's metrics", opened)?;
         let board = match world.is_main() {
-            true => TensorBoard::open(&places.run_dir, name, position.step).map(Some),
+            true => TensorBoard::open(&run, name, position.step).map(Some),
             false => Ok(None),
         };
         let board = agree::all_ok(world, "open the run's event file", board)?;
@@ -119,7 +124,7 @@ impl<'a> Session<'a> {
             spikes,
             metrics,
             board,
-            previews: Previews::new(&places.run_dir),
+            previews: Previews::new(&run),
             progress,
             trace,
             pace: Pace::new(bytes),
@@ -184,29 +189,51 @@ fn is(checkpoint: &Checkpoint, path: &Path) -> bool {
 }
 
 /// Rank 0: the folders that the run writes into are its own from here on.
-fn lock(places: &Places, checkpoints: &Path) -> Result<Vec<Lock>, Error> {
-    let run_dir = Lock::take(&places.run_dir, "--run-dir")?;
+fn lock(run: &Folder, checkpoints: &Folder) -> Result<Vec<Lock>, Error> {
+    let run_dir = Lock::take(run, "--run-dir")?;
     Ok(vec![run_dir, Lock::take(checkpoints, "--checkpoint-dir")?])
+}
+
+/// Name of the resolved configuration in a run's folder.
+const CONFIGURATION: &str = "config.toml";
+/// Bytes of it that are read; none of ours has as many.
+const LONGEST: u64 = 1 << 20;
+
+/// Rank 0: refuses what stands where the run will write and is nothing that it could have
+/// written: links, pipes, other users' files. Removes what a run that was killed has left.
+fn check_run(run: &Folder, stage: &str, config: &Config) -> Result<(), Error> {
+    for name in [CONFIGURATION, metrics::FILE] {
+        run.has_file(name).map_err(Error::file("use", run.path().join(name)))?;
+    }
+    tensorboard::check(run, stage)?;
+    if config.previews() > 0 {
+        let folder = preview::FOLDER;
+        run.has_folder(folder).map_err(Error::file("use", run.path().join(folder)))?;
+    }
+    run.sweep("").map_err(Error::file("tidy", run.path()))
 }
 
 /// Rank 0: writes `config.toml`, tidies the stage's checkpoints.
 fn prepare(
+    run: &Folder,
     places: &Places,
     stage: &str,
     shelf: &Shelf,
     step: Option<u64>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let path = places.run_dir.join("config.toml");
+    let path = run.path().join(CONFIGURATION);
     // One table per stage, so that stages of one run stand side by side and the file
     // can be given to --config.
-    let old = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+    let old = match run.read_to_string(CONFIGURATION, LONGEST) {
+        Ok(text) => text.parse().ok(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => None,
+        Err(error) => return Err(Error::file("read", path)(error)),
+    };
     let mut table: toml::Table = old.unwrap_or_default();
     table.insert(stage.into(), toml::Value::Table(places.configuration.clone()));
     let text = format!("# Resolved configuration of this run, one table per stage.\n{table}");
-    let temporary = path.with_extension("toml.tmp");
-    fs::write(&temporary, text).map_err(Error::file("write", &temporary))?;
-    fs::rename(&temporary, &path).map_err(Error::file("rename", &temporary))?;
+    run.write(CONFIGURATION, text.as_bytes()).map_err(Error::file("write", &path))?;
     if let Some(aside) = shelf.prepare(step)? {
         let aside = aside.display();
         progress.say(&format!("later checkpoints of an earlier run were moved to {aside}"));

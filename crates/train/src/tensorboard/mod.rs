@@ -13,10 +13,11 @@ mod record;
 use crate::Error;
 use crate::append::Appender;
 use crate::preview::Picture;
+use files::Folder;
 use messages::{Content, Event, Image, SessionLog, Summary, Value, What};
 use prost::Message;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, BufWriter, Write};
+use std::path::Path;
 
 const PREFIX: &str = "events.out.tfevents.";
 const SESSION_START: i32 = 1;
@@ -28,20 +29,19 @@ pub(crate) struct TensorBoard {
 
 impl TensorBoard {
     /// Opens a new file for a run of `stage` that starts at step `from`.
-    pub(crate) fn open(folder: &Path, stage: &str, from: u64) -> Result<Self, Error> {
+    pub(crate) fn open(run: &Folder, stage: &str, from: u64) -> Result<Self, Error> {
         let mut alone = true;
-        for path in event_files(folder)? {
-            match path.extension().is_some_and(|extension| extension == stage) {
-                true => drop_events(&path, from as i64)?,
+        for name in event_files(run)? {
+            match of_stage(&name, stage) {
+                true => drop_events(run, &name, from as i64)?,
                 false => alone = false,
             }
         }
         let time = crate::metrics::now();
         // Readers take the files of a folder in the order of their names.
         let name = format!("{PREFIX}{time:017.6}.{}.{stage}", std::process::id());
-        let path = folder.join(name);
         let version = record(0, time, What::FileVersion("brain.Event:2".into()));
-        let mut new = Self { file: Appender::open(path, version)? };
+        let mut new = Self { file: Appender::open(run, &name, version)? };
         if from > 0 && alone {
             let start = SessionLog { status: SESSION_START };
             new.file.push(record(from, time, What::SessionLog(start)));
@@ -90,67 +90,81 @@ fn record(step: u64, wall_time: f64, what: What) -> Vec<u8> {
     record::frame(&event.encode_to_vec())
 }
 
-fn event_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::file("list", folder))? {
-        let path = entry.map_err(Error::file("list", folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(PREFIX) && !name.ends_with(".tmp") {
-            files.push(path);
-        }
+/// Names of the event files in a run's folder, sorted.
+fn event_files(run: &Folder) -> Result<Vec<String>, Error> {
+    let names = run.names().map_err(Error::file("list", run.path()))?;
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    Ok(names.filter(|name| name.starts_with(PREFIX) && !name.ends_with(".tmp")).collect())
+}
+
+fn of_stage(name: &str, stage: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == stage)
+}
+
+/// Refuses what stands where event files of `stage` are rewritten: links and the like.
+///
+/// # Errors
+/// Names the first.
+pub(crate) fn check(run: &Folder, stage: &str) -> Result<(), Error> {
+    for name in event_files(run)?.iter().filter(|name| of_stage(name, stage)) {
+        run.has_file(name).map_err(Error::file("use", run.path().join(name)))?;
     }
-    files.sort();
-    Ok(files)
+    Ok(())
 }
 
 /// Rewrites an event file without the events from step `from` on and without what a
 /// crash has left of its last record. A file with nothing but its version is deleted.
-fn drop_events(path: &Path, from: i64) -> Result<(), Error> {
-    let old = fs::read(path).map_err(Error::file("read", path))?;
-    let mut kept = Vec::with_capacity(old.len());
-    let mut summaries = 0;
-    let mut rest = &old[..];
-    while let Some((data, after)) = record::next(rest) {
-        let stays = match Event::decode(data).map(|event| (event.step, event.what)) {
-            Ok((_, Some(What::FileVersion(_)))) => true,
-            Ok((step, Some(What::Summary(_)))) => {
-                summaries += usize::from(step < from);
-                step < from
+fn drop_events(run: &Folder, name: &str, from: i64) -> Result<(), Error> {
+    let path = run.path().join(name);
+    let (read, write) = (Error::file("read", &path), Error::file("write", &path));
+    let copy = || -> std::io::Result<_> {
+        let old = run.open(name)?;
+        let length = old.metadata()?.len();
+        let (mut old, mut replacement) = (BufReader::new(old), run.replace(name)?);
+        let mut new = BufWriter::new(replacement.file());
+        let (mut summaries, mut kept) = (0, 0);
+        while let Some(data) = record::read(&mut old)? {
+            let stays = match Event::decode(&data[..]).map(|event| (event.step, event.what)) {
+                Ok((_, Some(What::FileVersion(_)))) => true,
+                Ok((step, Some(What::Summary(_)))) => {
+                    summaries += usize::from(step < from);
+                    step < from
+                }
+                _ => false,
+            };
+            if stays {
+                let record = record::frame(&data);
+                new.write_all(&record)?;
+                kept += record.len() as u64;
             }
-            _ => false,
-        };
-        if stays {
-            kept.extend_from_slice(&rest[..rest.len() - after.len()]);
         }
-        rest = after;
+        new.flush()?;
+        drop(new);
+        Ok((replacement, summaries, kept == length))
+    };
+    let (replacement, summaries, whole) = copy().map_err(read)?;
+    match (summaries, whole) {
+        (0, _) => run.remove(name).map_err(Error::file("remove", &path)),
+        (_, true) => Ok(()),
+        (_, false) => replacement.commit().map_err(write),
     }
-    if summaries == 0 {
-        return fs::remove_file(path).map_err(Error::file("remove", path));
-    }
-    if kept.len() == old.len() {
-        return Ok(());
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    fs::write(&temporary, &kept).map_err(Error::file("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(Error::file("rename", &temporary))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
 
     /// (stage's extension, step, tag) of all events in a folder, in reading order.
-    fn read(folder: &Path) -> Vec<(String, i64, String)> {
+    fn read(run: &Folder) -> Vec<(String, i64, String)> {
         let mut seen = Vec::new();
-        for path in event_files(folder).unwrap() {
-            let stage = path.extension().unwrap().to_str().unwrap().to_string();
-            let bytes = fs::read(&path).unwrap();
+        for name in event_files(run).unwrap() {
+            let stage = Path::new(&name).extension().unwrap().to_str().unwrap().to_string();
+            let bytes = fs::read(run.path().join(name)).unwrap();
             let mut rest = &bytes[..];
-            while let Some((data, after)) = record::next(rest) {
-                let event = Event::decode(data).unwrap();
+            while let Some(data) = record::read(&mut rest).unwrap() {
+                let event = Event::decode(&data[..]).unwrap();
                 match event.what.unwrap() {
                     What::FileVersion(version) => assert_eq!(version, "brain.Event:2"),
                     What::SessionLog(_) => seen.push((stage.clone(), event.step, "START".into())),
@@ -160,14 +174,13 @@ mod tests {
                         }
                     }
                 }
-                rest = after;
             }
             assert!(rest.is_empty());
         }
         seen
     }
 
-    fn write(folder: &Path, stage: &str, steps: std::ops::Range<u64>) {
+    fn write(folder: &Folder, stage: &str, steps: std::ops::Range<u64>) {
         let mut board = TensorBoard::open(folder, stage, steps.start).unwrap();
         for step in steps {
             board.scalars(step, 1.0, [("Loss/a".to_string(), step as f64)]);
@@ -178,10 +191,10 @@ mod tests {
     #[test]
     fn resuming_doubles_no_step_and_leaves_other_stages_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
+        let folder = &Folder::at(folder.path());
         write(folder, "fse", 0..4);
         // A crash in the middle of the last record.
-        let path = event_files(folder).unwrap().remove(0);
+        let path = folder.path().join(event_files(folder).unwrap().remove(0));
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         write(folder, "fse", 2..4);

@@ -1,8 +1,10 @@
 //! Framing of records (TFRecord): length as little-endian u64, its masked CRC-32C,
 //! the bytes, their masked CRC-32C.
 
+use std::io::{Read, Result};
+
 /// No event of ours is larger; a larger length means that the file is damaged.
-const LARGEST: u64 = 1 << 30;
+const LARGEST: u64 = 64 << 20;
 
 /// TensorFlow's mask, so that a CRC over data with CRCs in it stays useful.
 fn masked(data: &[u8]) -> u32 {
@@ -20,26 +22,43 @@ pub(super) fn frame(data: &[u8]) -> Vec<u8> {
     record
 }
 
-/// The data of the first record and the bytes after it; `None` at the end, and where a
-/// record is cut short or damaged.
-pub(super) fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_at_checked(8)?;
-    let (length_sum, rest) = rest.split_at_checked(4)?;
+/// The data of the next record; `None` at the end, and where a record is cut short or damaged.
+///
+/// # Errors
+/// Reading fails.
+pub(super) fn read(from: &mut impl Read) -> Result<Option<Vec<u8>>> {
+    let Some(head) = exactly(from, 12)? else { return Ok(None) };
+    let (length, length_sum) = head.split_at(8);
     if masked(length).to_le_bytes() != length_sum {
-        return None;
+        return Ok(None);
     }
-    let length = u64::from_le_bytes(length.try_into().ok()?);
+    let length = length.iter().rev().fold(0, |length, &byte| length << 8 | u64::from(byte));
     if length > LARGEST {
-        return None;
+        return Ok(None);
     }
-    let (data, rest) = rest.split_at_checked(length as usize)?;
-    let (sum, rest) = rest.split_at_checked(4)?;
-    (masked(data).to_le_bytes() == sum).then_some((data, rest))
+    let (Some(data), Some(sum)) = (exactly(from, length)?, exactly(from, 4)?) else {
+        return Ok(None);
+    };
+    Ok((masked(&data).to_le_bytes()[..] == sum).then_some(data))
+}
+
+/// So many bytes, unless it ends before.
+fn exactly(from: &mut impl Read, count: u64) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    from.take(count).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 == count).then_some(bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// The first record, and how many bytes are after it.
+    fn next(mut bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let data = read(&mut bytes).unwrap()?;
+        Some((data, bytes.len()))
+    }
 
     #[test]
     fn the_mask_is_tensorflows() {
@@ -52,7 +71,7 @@ mod tests {
     fn damage_ends_the_file() {
         let mut file = frame(b"one");
         file.extend(frame(b"two"));
-        assert_eq!(next(&file).map(|(data, rest)| (data, rest.len())), Some((&b"one"[..], 19)));
+        assert_eq!(next(&file), Some((b"one".to_vec(), 19)));
         for cut in 0..19 {
             assert!(next(&file[..cut]).is_none());
         }

@@ -31,7 +31,7 @@ fn logs(run: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every write says "no space left on device".
+/// No write succeeds: a link is not followed, and what it leads to has no room either.
 fn fill(run: &Path) {
     for path in logs(run) {
         fs::rename(&path, path.with_extension("whole")).unwrap();

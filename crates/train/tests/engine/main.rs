@@ -4,6 +4,7 @@
 mod damage;
 mod disk;
 mod events;
+mod links;
 mod nonfinite;
 mod python;
 mod ranks;

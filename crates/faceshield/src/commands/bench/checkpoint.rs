@@ -77,7 +77,7 @@ fn measure<S: Stage>(stage: &S, args: &Checkpoint, common: &Common) -> anyhow::R
     }
     let folder = tempfile::tempdir_in(&args.dir)
         .with_context(|| format!("cannot write into {}", args.dir.display()))?;
-    let mut saver = Saver::new(folder.path().to_owned(), &world);
+    let mut saver = Saver::new(files::Folder::at(folder.path()), &world);
     let mut bytes = 0;
     // The same step again and again: the disk is asked for one checkpoint's room.
     let mut save = |wait: bool| -> anyhow::Result<f64> {

@@ -34,7 +34,8 @@ pub(super) fn tee(
 /// The last `count` lines of a log, without the empty ones.
 pub(super) fn tail(path: &Path, count: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        let folder = files::Folder::at(path.parent().unwrap_or(Path::new("")));
+        let mut file = folder.open(path.file_name().unwrap_or_default())?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
         let mut bytes = Vec::new();

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use files::Folder;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Stopped, misuse};
@@ -27,6 +28,9 @@ pub(crate) use settings::command_started;
 
 /// After which a rank that gives no sign of life is given up, where the command does not say.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Name of the folder of logs in a run's folder.
+const LOGS: &str = "logs";
 
 /// Start several ranks of a command on this machine
 ///
@@ -98,10 +102,15 @@ pub(crate) struct Args {
 ///
 /// The first failed rank and what is known of it; a stop, from which the same command goes on.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Checked { log_dir, timeout } = check_command(&args.command)?;
-    let log_dir = args.log_dir.clone().unwrap_or(log_dir);
-    std::fs::create_dir_all(&log_dir)
-        .with_context(|| format!("cannot create the log folder {}", log_dir.display()))?;
+    let Checked { run_dir, timeout } = check_command(&args.command)?;
+    let logs = match &args.log_dir {
+        Some(dir) => Folder::create(dir),
+        None => Folder::create(&run_dir).and_then(|run| run.make(LOGS)),
+    };
+    let logs = logs.with_context(|| {
+        let path = args.log_dir.clone().unwrap_or_else(|| run_dir.join(LOGS));
+        format!("cannot use the log folder {}", path.display())
+    })?;
     // Before the first rank, so that no signal is lost.
     let mut requests = signals::Requests::listen()?;
     let settings = settings::Settings::new(args, timeout)?;
@@ -113,7 +122,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         machines.begin(number)?;
         let attempt = Attempt {
             number,
-            ranks: ranks::Ranks::start(&settings, number, &args.command, &log_dir)?,
+            ranks: ranks::Ranks::start(&settings, number, &args.command, &logs)?,
             roll: settings.roll(number)?,
             machines: &machines,
             grace,
@@ -135,7 +144,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// What the launcher learns from the command that it starts.
 struct Checked {
-    log_dir: PathBuf,
+    run_dir: PathBuf,
     /// After which a rank that gives no sign of life is given up.
     timeout: Duration,
 }
@@ -154,9 +163,9 @@ fn check_command(command: &[String]) -> anyhow::Result<Checked> {
     match cli.command {
         Command::Train(train) => {
             let (run_dir, timeout) = crate::commands::train::check(&train)?;
-            Ok(Checked { log_dir: run_dir.join("logs"), timeout })
+            Ok(Checked { run_dir, timeout })
         }
         Command::Launch(_) => Err(misuse("launch cannot launch itself")),
-        _ => Ok(Checked { log_dir: PathBuf::from("logs"), timeout: TIMEOUT }),
+        _ => Ok(Checked { run_dir: PathBuf::new(), timeout: TIMEOUT }),
     }
 }

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
+use files::Folder;
 use rustix::process::{Pid, Signal};
 
 use super::log;
@@ -53,13 +54,15 @@ impl Ranks {
         settings: &Settings,
         attempt: u32,
         command: &[String],
-        log_dir: &Path,
+        logs: &Folder,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot tell where this program lies")?;
         let mut this = Self { ranks: Vec::new(), told: false };
         for local_rank in 0..settings.local_size {
             let rank = settings.rank(local_rank);
-            let log = log_dir.join(format!("rank_{rank}.log"));
+            let name = format!("rank_{rank}.log");
+            let log = logs.path().join(&name);
+            let shown = log.display().to_string();
             let mut process = Command::new(&program);
             process
                 .args(command)
@@ -68,14 +71,12 @@ impl Ranks {
                 .stdin(Stdio::null())
                 // A group of its own: Ctrl-C reaches it through us, once.
                 .process_group(0);
-            let started = open_log(&log, attempt)
+            let started = open_log(logs, &name, attempt)
                 .and_then(|file| start_rank(process, rank, log, file))
-                .with_context(|| {
-                    format!("cannot start rank {rank} (its log goes to {})", log_dir.display())
-                })?;
+                .with_context(|| format!("cannot start rank {rank} (its log goes to {shown})"))?;
             this.ranks.push(started);
         }
-        tracing::info!("started {} ranks, logs in {}", settings.local_size, log_dir.display());
+        tracing::info!("started {} ranks, logs in {}", settings.local_size, logs.path().display());
         Ok(this)
     }
 
@@ -202,11 +203,12 @@ impl Rank {
 }
 
 /// A rank's log: a new one for a run's first attempt.
-fn open_log(path: &Path, attempt: u32) -> io::Result<File> {
+fn open_log(logs: &Folder, name: &str, attempt: u32) -> io::Result<File> {
+    let mut file = logs.append(name)?;
     if attempt == 0 {
-        return File::create(path);
+        file.set_len(0)?;
+        return Ok(file);
     }
-    let mut file = File::options().create(true).append(true).open(path)?;
     writeln!(file, "---- restart {attempt} ----")?;
     Ok(file)
 }

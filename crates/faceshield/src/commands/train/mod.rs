@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::Context;
 use c10d::World;
 use encoder::pretraining::STAGE;
+use files::Folder;
 use train::{Places, Resume};
 
 use crate::failure::misuse;
 use crate::options::{
-    Common, FseOptions, IrcOptions, Options, RecogniserOptions, Sources, resolve,
+    Common, FseOptions, IrcOptions, Options, PATHS, RecogniserOptions, Sources, resolve,
 };
 use crate::output;
 use crate::training::Setting;
@@ -141,6 +142,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", overrides_with = "max_bad_images")]
     max_bad_images: Option<f64>,
 
+    /// Leave faces, and names of people and image files, out of logs, previews and event files
+    /// [key: private]
+    #[arg(long)]
+    private: bool,
+
     /// Make the last rank's losses NaN in this step of each stage (repeatable): scripts/chaos.sh
     #[arg(long, value_name = "STEP", hide = true)]
     spoil_step: Vec<u64>,
@@ -185,6 +191,9 @@ impl<'a> Plan<'a> {
         }
         if let Some(share) = args.max_bad_images {
             layers.flag("--max-bad-images", "max_bad_images", share);
+        }
+        if args.private {
+            layers.flag("--private", "private", true);
         }
         let validation = match command {
             Command::Encoder(given) => Some(("encoder.validation_data", &given.validation)),
@@ -244,6 +253,7 @@ impl<'a> Plan<'a> {
             profile: self.args.profile,
             spoilt_steps: if last { self.args.spoil_step.clone() } else { Vec::new() },
             configuration: options.table()?,
+            paths: PATHS.map(str::to_owned).to_vec(),
             must_match: ["image_size", "width_divisor", "fidelity", "channels"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -281,6 +291,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 
 /// Trains every stage of the plan.
 fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<()> {
+    if setting.private && setting.world.is_main() {
+        tracing::info!("private: no previews, and no name of a person or image in the log");
+    }
     let list = bad_list(plan, setting)?;
     let images = DataSet::open(first, setting, Some(&list))?;
     let mut summaries = Vec::new();
@@ -312,11 +325,16 @@ fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<(
 
 /// The file in which this rank lists the bad images it meets; an earlier run's is removed.
 fn bad_list(plan: &Plan<'_>, setting: &Setting) -> anyhow::Result<PathBuf> {
-    let list = plan.run_dir.join(format!("bad_images_rank_{}.txt", setting.world.rank()));
-    match std::fs::remove_file(&list) {
+    let name = format!("bad_images_rank_{}.txt", setting.world.rank());
+    let (list, folder) = (plan.run_dir.join(&name), Folder::at(&plan.run_dir));
+    let removed = folder.has_file(&name).and_then(|there| match there {
+        true => folder.remove(&name),
+        false => Ok(()),
+    });
+    match removed {
         // The engine says what is wrong with a folder that is none.
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Err(error).with_context(|| format!("cannot remove {}", list.display()))
+            Err(error).with_context(|| format!("cannot use {}", list.display()))
         }
         _ => Ok(list),
     }

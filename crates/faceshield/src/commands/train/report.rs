@@ -27,7 +27,9 @@ pub(super) fn print(plan: &Plan<'_>, summaries: &[(&str, Summary)]) -> anyhow::R
         }
     }
     let run_dir = plan.run_dir.display();
-    output::line(format_args!("previews:  {run_dir}/preview"))?;
+    if plan.commons().any(|common| common.engine.previews() > 0) {
+        output::line(format_args!("previews:  {run_dir}/preview"))?;
+    }
     output::line(format_args!("metrics:   {run_dir}/metrics.jsonl"))?;
     Ok(output::line(format_args!("dashboard: tensorboard --logdir {run_dir}"))?)
 }
