@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use files::Folder;
+use files::{Escape, Folder};
 
 use crate::error::UNNAMED;
 use crate::{BadFile, Error, Index};
@@ -91,7 +91,7 @@ impl BadImages {
             return;
         }
         let path = &self.index.images()[image].path;
-        let root = self.index.root().display();
+        let root = self.index.root().escaped();
         match self.named {
             true => {
                 tracing::warn!(
@@ -119,7 +119,7 @@ impl BadImages {
         let more = if count > EXAMPLES { ", …" } else { "" };
         let first = if self.named { first.join(", ") + more } else { UNNAMED.to_owned() };
         let listed = self.list.as_ref();
-        let listed = listed.map(|list| format!("; all are listed in {}", list.display()));
+        let listed = listed.map(|list| format!("; all are listed in {}", list.escaped()));
         Err(Error::TooManyBad {
             root: self.index.root().into(),
             bad: count,
@@ -148,7 +148,8 @@ impl BadImages {
         let Some(list) = &self.list else { return };
         let mut lines = String::new();
         for (path, reason) in files {
-            lines += &format!("{}\t{reason}\n", self.index.root().join(path).display());
+            let path = self.index.root().join(path);
+            lines += &format!("{}\t{}\n", path.escaped(), files::escape(reason));
         }
         if lines.is_empty() {
             return;
@@ -160,7 +161,7 @@ impl BadImages {
             file.write_all(lines.as_bytes())
         };
         if let Err(error) = append() {
-            tracing::warn!("cannot write {}: {error}; it lacks a bad image", list.display());
+            tracing::warn!("cannot write {}: {error}; it lacks a bad image", list.escaped());
         }
     }
 

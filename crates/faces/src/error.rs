@@ -1,20 +1,21 @@
 //! What can go wrong with a folder of faces, each in one line that says how to mend it.
 
+use files::Escape;
 use std::path::PathBuf;
 
 /// An error of indexing, reading or loading faces.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data set's root does not exist.
-    #[error("no such folder: {}: give the folder that holds one folder per person", .0.display())]
+    #[error("no such folder: {}: give the folder that holds one folder per person", .0.escaped())]
     NoFolder(PathBuf),
 
     /// The data set's root is a file.
-    #[error("not a folder: {}: give the folder that holds one folder per person", .0.display())]
+    #[error("not a folder: {}: give the folder that holds one folder per person", .0.escaped())]
     NotAFolder(PathBuf),
 
     /// The root or the cache could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.escaped())]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -26,7 +27,7 @@ pub enum Error {
     #[error(
         "no images in {}: put .png, .jpg, .jpeg, .webp or .bmp files into one folder per person \
          there",
-        .0.display()
+        .0.escaped()
     )]
     NoImages(PathBuf),
 
@@ -34,7 +35,7 @@ pub enum Error {
     #[error(
         "{count} images lie directly in {} and none in folders below it: make one folder per \
          person and move each image into its person's folder",
-        root.display()
+        root.escaped()
     )]
     ImagesInRoot {
         /// The data set's root.
@@ -47,7 +48,7 @@ pub enum Error {
     #[error(
         "none of the {count} images in {} can be read; the first is {first}: replace the files or \
          choose another folder",
-        root.display()
+        root.escaped()
     )]
     NoneReadable {
         /// The data set's root.
@@ -62,7 +63,7 @@ pub enum Error {
     #[error(
         "only one person ({person}) has readable images in {}: pairs need at least two people, \
          one folder each",
-        root.display()
+        root.escaped()
     )]
     OnePerson {
         /// The data set's root.
@@ -75,7 +76,7 @@ pub enum Error {
     #[error(
         "cannot hold people out of {root}: {problem}; give more people with several images each, \
          another --validation folder, or validation_people = 0",
-        root = .root.display()
+        root = .root.escaped()
     )]
     HeldOut {
         /// The data set's root.
@@ -87,7 +88,7 @@ pub enum Error {
     /// More images than the order of an epoch can number.
     #[error(
         "{count} images in {}: at most {max} are supported; split the data set",
-        root.display()
+        root.escaped()
     )]
     TooManyImages {
         /// The data set's root.
@@ -122,7 +123,7 @@ pub enum Error {
     },
 
     /// One image could not be read.
-    #[error("cannot read image {}: {reason}", path.display())]
+    #[error("cannot read image {}: {reason}", path.escaped())]
     Image {
         /// The image file.
         path: PathBuf,
@@ -134,7 +135,7 @@ pub enum Error {
     #[error(
         "cannot read {}: {source}: raise the limit of open files (`ulimit -n`), free some memory, \
          or lower `workers`",
-        path.display()
+        path.escaped()
     )]
     System {
         /// The file.
@@ -147,7 +148,7 @@ pub enum Error {
     #[error(
         "decoded cache {}: {reason}: make it anew with `faceshield data cache {} --size {size} \
          --out {0}`",
-        path.display(), root.display()
+        path.escaped(), root.escaped()
     )]
     DecodedCache {
         /// The cache.
@@ -161,7 +162,7 @@ pub enum Error {
     },
 
     /// A file could not be written.
-    #[error("cannot write {}: {source}: check the folder and the space left", path.display())]
+    #[error("cannot write {}: {source}: check the folder and the space left", path.escaped())]
     Write {
         /// The file.
         path: PathBuf,
@@ -174,7 +175,7 @@ pub enum Error {
         "{bad} of {of} images in {} cannot be used, max_bad_images = {share} allows {allowed}: \
          {examples}: restore or remove them (`faceshield data check` lists unreadable ones) and \
          run again, or allow more with --max-bad-images SHARE",
-        root.display()
+        root.escaped()
     )]
     TooManyBad {
         /// The data set's root.
@@ -195,7 +196,7 @@ pub enum Error {
     #[error(
         "no readable pair is left in {}: {bad} images that were readable when indexed now fail, \
          for example {example}: run `faceshield data check` on that folder",
-        root.display()
+        root.escaped()
     )]
     NothingLeft {
         /// The data set's root.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::file::Stamp;
+use crate::links::{FoundLinks, Root};
 use crate::listing::{Entry, Listing};
 use crate::{Error, cache, picture};
 
@@ -56,6 +57,9 @@ pub struct Index {
     people: Vec<Person>,
     images: Vec<Image>,
     bad: Vec<BadFile>,
+    /// Of the listing, not of the cache file.
+    #[serde(skip)]
+    links: FoundLinks,
 }
 
 impl Index {
@@ -68,8 +72,11 @@ impl Index {
     ///
     /// # Errors
     /// No such folder, no images, none that can be read, fewer than two people.
-    pub fn build(root: &Path, progress: Option<Progress<'_>>) -> Result<Index, Error> {
-        let listing = Listing::read(root)?;
+    pub fn build<'a>(
+        root: impl Into<Root<'a>>,
+        progress: Option<Progress<'_>>,
+    ) -> Result<Index, Error> {
+        let listing = root.into().list()?;
         let key = listing.key();
         Index::from_listing(listing, key, progress)
     }
@@ -85,11 +92,16 @@ impl Index {
     ///
     /// # Errors
     /// As [`Index::build`]. A cache that cannot be read or written is a warning.
-    pub fn load_or_build(root: &Path, cache: &Path, build: bool) -> Result<Index, Error> {
-        let listing = Listing::read(root)?;
+    pub fn load_or_build<'a>(
+        root: impl Into<Root<'a>>,
+        cache: &Path,
+        build: bool,
+    ) -> Result<Index, Error> {
+        let listing = root.into().list()?;
         let key = listing.key();
         let file = cache::file(cache, &listing.root);
-        if let Some(index) = cache::load(&file, &listing.root, &key) {
+        if let Some(mut index) = cache::load(&file, &listing, &key) {
+            index.links = listing.links;
             return Ok(index);
         }
         let index = Index::from_listing(listing, key, None)?;
@@ -99,13 +111,13 @@ impl Index {
         Ok(index)
     }
 
-    /// The index in the bytes of a cache file; none in those of another version.
+    /// The index in the JSON of a cache file; none in that of another version.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// What is wrong with it.
     #[doc(hidden)]
-    pub fn from_cache(bytes: &[u8]) -> Result<Option<Index>, String> {
-        cache::parse(bytes)
+    pub fn from_cache(json: &[u8]) -> Result<Option<Index>, String> {
+        cache::parse(json)
     }
 
     fn from_listing(
@@ -120,8 +132,9 @@ impl Index {
             header => Ok(header),
         };
         let headers: Vec<_> = for_each::<_, _, Result<_, _>>(&listing.entries, progress, read)?;
+        let links = listing.links;
         let mut index =
-            Index { root, key, people: Vec::new(), images: Vec::new(), bad: listing.bad };
+            Index { root, key, people: Vec::new(), images: Vec::new(), bad: listing.bad, links };
         for (entry, header) in listing.entries.into_iter().zip(headers) {
             match header {
                 Ok((width, height)) => index.add(entry, width, height),
@@ -172,6 +185,28 @@ impl Index {
             fits && images.is_some_and(|images| images.iter().all(|image| image.person == number))
         });
         people && next == self.images.len() && self.validate(next).is_ok()
+    }
+
+    /// Whether the images, and those left out, are the ones that were listed, in that order: the
+    /// cache file is believed in nothing that the folder shows.
+    pub(crate) fn is_of(&self, listing: &Listing) -> bool {
+        let mut missing: Vec<&str> = listing.bad.iter().map(|bad| bad.path.as_str()).collect();
+        let mut images = self.images.iter().peekable();
+        for entry in &listing.entries {
+            match images.next_if(|image| image.path == entry.path) {
+                Some(image) if image.stamp != entry.stamp => return false,
+                Some(image) if self.people[image.person].name != entry.person => return false,
+                Some(_) => {}
+                None => missing.push(&entry.path),
+            }
+        }
+        missing.sort_unstable();
+        images.peek().is_none() && self.bad.iter().map(|bad| bad.path.as_str()).eq(missing)
+    }
+
+    /// The symbolic links that were found in the data set.
+    pub fn links(&self) -> &FoundLinks {
+        &self.links
     }
 
     /// The data set's folder, canonical.

@@ -37,6 +37,7 @@ mod file;
 mod index;
 #[cfg(feature = "turbojpeg")]
 mod jpeg;
+mod links;
 mod listing;
 mod loader;
 pub mod packages;
@@ -60,6 +61,7 @@ pub use error::Error;
 pub use faces::Faces;
 pub use image::RgbImage;
 pub use index::{BadFile, Image, Index, Person, Progress};
+pub use links::{FoundLinks, Links, Root};
 pub use pairs::{PairConfig, PairItem, PairLoader, Relation};
 #[doc(hidden)]
 pub use picture::decode_small;

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use files::Escape;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use crate::error::one_line;
 use crate::file::Stamp;
 use crate::index::BadFile;
+use crate::links::{FoundLinks, Links};
 use crate::{Error, hex};
 
 /// File endings taken for images; upper case counts too.
@@ -30,11 +32,13 @@ pub(crate) struct Listing {
     pub(crate) entries: Vec<Entry>,
     /// Files and folders that could not even be listed.
     pub(crate) bad: Vec<BadFile>,
+    /// Symbolic links, and what was done with them.
+    pub(crate) links: FoundLinks,
 }
 
 impl Listing {
-    /// Lists `root`. Links are followed; names that begin with a dot are left out.
-    pub(crate) fn read(root: &Path) -> Result<Listing, Error> {
+    /// Lists `root`; names that begin with a dot are left out.
+    pub(crate) fn read(root: &Path, links: Links) -> Result<Listing, Error> {
         if !root.exists() {
             return Err(Error::NoFolder(root.into()));
         }
@@ -45,7 +49,9 @@ impl Listing {
             root.canonicalize().map_err(|source| Error::Read { path: root.into(), source })?;
         std::fs::read_dir(&canonical)
             .map_err(|source| Error::Read { path: root.into(), source })?;
-        let mut listing = Listing { root: canonical, entries: Vec::new(), bad: Vec::new() };
+        let found = FoundLinks::new(&canonical, links);
+        let (entries, bad) = (Vec::new(), Vec::new());
+        let mut listing = Listing { root: canonical, entries, bad, links: found };
         let stray = listing.walk();
         if listing.entries.is_empty() {
             return Err(match stray {
@@ -65,7 +71,15 @@ impl Listing {
             entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
         };
         let root = self.root.clone();
-        for entry in WalkDir::new(&root).follow_links(true).into_iter().filter_entry(visible) {
+        let follow = self.links.followed();
+        for entry in WalkDir::new(&root).follow_links(follow).into_iter().filter_entry(visible) {
+            if let Ok(entry) = &entry
+                && entry.depth() > 0
+                && entry.path_is_symlink()
+                && (is_image(entry.path()) || entry.path().is_dir())
+            {
+                self.links.add(entry.path());
+            }
             match entry {
                 Ok(entry) if entry.file_type().is_file() && is_image(entry.path()) => {
                     if entry.depth() == 1 {
@@ -99,7 +113,8 @@ impl Listing {
     }
 
     fn reject(&mut self, path: &Path, reason: &str) {
-        let path = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        let path = path.to_str().map_or_else(|| path.escaped().to_string(), str::to_owned);
         self.bad.push(BadFile { path, reason: one_line(reason) });
     }
 

@@ -4,10 +4,11 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use common::{data_set, truncate};
-use faces::{Error, Index, check};
+use faces::{Error, Index, Links, Root, check};
 
 fn names(index: &Index) -> Vec<&str> {
     index.images().iter().map(|image| image.path.as_str()).collect()
@@ -55,12 +56,32 @@ fn cache_follows_the_content() {
     assert_eq!(files(), 1, "one file, no temporary one beside it");
     assert_eq!(load(false), built);
 
-    // What is read back is the file, not the folder: mark it and see.
+    // A file that says other things than this user's program has written is not believed.
     let file = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
     let marked = text.replacen("\"width\":16", "\"width\":17", 1);
+    assert_ne!(marked, text);
     fs::write(&file, &marked).unwrap();
-    assert_eq!(load(false).images()[0].width, 17);
+    assert_eq!(load(false), built);
+    // Nor one that lies behind a link, or is a FIFO, which would be waited for.
+    let aside = dir.path().join("aside");
+    fs::write(&aside, &text).unwrap();
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&aside, &file).unwrap();
+    assert_eq!(load(true), built);
+    assert_eq!(fs::read_to_string(&aside).unwrap(), text, "nothing is written through a link");
+    fs::remove_file(&file).unwrap();
+    let fifo = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(fifo.success());
+    assert_eq!(load(true), built);
+    fs::remove_file(&file).unwrap();
+    // One from before there was a code, or without it: made anew.
+    let old = text.split_once('\n').unwrap().1.to_owned();
+    fs::write(&file, &old).unwrap();
+    assert_eq!(load(true), built);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
 
     // Damaged in several ways: cut, not JSON, parts that do not fit each other, other root.
     let unfit = text.replacen("\"person\":1", "\"person\":9", 1);
@@ -147,4 +168,38 @@ fn each_mistake_has_its_line() {
     fs::write(root.join("broken/p00/0.png"), "text").unwrap();
     fails(&root.join("broken"), "none of the 1 images");
     assert!(matches!(check(&root.join("absent"), None), Err(Error::NoFolder(_))));
+}
+
+#[test]
+fn links_are_followed_and_told_of_or_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, away) = (dir.path().join("data"), dir.path().join("away"));
+    data_set(&root, 2, 2);
+    data_set(&away, 1, 2);
+    let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.join(name)).unwrap();
+    link(&away.join("p00/0.png"), "p00/out.png");
+    link(&away.join("p00"), "p02");
+    link(&root.join("p00/0.png"), "p01/in.png");
+    link(Path::new("p00"), "p03");
+    let index = Index::build(&root, None).unwrap();
+    assert_eq!((index.people().len(), index.images().len()), (4, 11));
+    let note = index.links().note().unwrap();
+    assert_eq!(index.links().count(), 2, "{note}");
+    assert!(note.contains("p00/out.png -> ") && note.contains("away/p00/0.png"), "{note}");
+    assert!(note.contains("p02 -> ") && note.contains("--no-follow"), "{note}");
+    assert!(!note.contains("p03") && !note.contains("in.png"), "{note}");
+
+    let skipping = Root { path: &root, links: Links::Skip };
+    let index = Index::build(skipping, None).unwrap();
+    assert_eq!((index.people().len(), index.images().len()), (2, 4));
+    let note = index.links().note().unwrap();
+    assert!(note.starts_with("4 symbolic links skipped: ") && note.contains("p03"), "{note}");
+    assert_eq!(check(skipping, None).unwrap().images, 4);
+    // The root itself may be one, and a data set without links is not remarked upon.
+    let plain = dir.path().join("plain");
+    std::os::unix::fs::symlink(&away, dir.path().join("link")).unwrap();
+    data_set(&plain, 2, 1);
+    assert_eq!(Index::build(&plain, None).unwrap().links().note(), None);
+    let linked = dir.path().join("link");
+    assert_eq!(check(Root { path: &linked, links: Links::Skip }, None).unwrap().images, 2);
 }

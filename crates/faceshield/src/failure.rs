@@ -79,13 +79,14 @@ pub(crate) fn arguments_line(rendered: &str) -> String {
     }
 }
 
-/// An error and its causes, joined by colons. A cause that the text before it
-/// already quotes is left out; of a message of several lines (libtorch adds a
-/// trace of C++ frames) the first is kept.
+/// An error and its causes, joined by colons. A cause that the text before it already quotes is
+/// left out, and so is the trace of C++ frames that libtorch adds. Other line breaks are those of
+/// names: they are escaped.
 pub(crate) fn one_line<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> String {
     let mut text = String::new();
     for cause in chain {
-        let cause = first_line(&cause.to_string());
+        let message = cause.to_string();
+        let cause = files::escape(without_trace(&message)).to_string();
         if text.contains(&cause) {
             continue;
         }
@@ -95,6 +96,13 @@ pub(crate) fn one_line<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)
         text.push_str(&cause);
     }
     text
+}
+
+/// A message without the C++ frames that libtorch adds in lines of their own.
+fn without_trace(message: &str) -> &str {
+    let ends = ["\nException raised from ", "\nframe #", "\nC++ CapturedTraceback:"];
+    let end = ends.iter().filter_map(|end| message.find(end)).min();
+    message[..end.unwrap_or(message.len())].trim()
 }
 
 /// The first line of a message, be its line breaks real or escaped (as a panic
@@ -133,6 +141,8 @@ mod tests {
         assert_eq!(one_line(error.chain()), "cannot load a.safetensors: shape mismatch");
         let quoted = anyhow::anyhow!("not found").context("a.toml: not found");
         assert_eq!(one_line(quoted.chain()), "a.toml: not found");
+        let named = anyhow::anyhow!("a\nb.png: no picture");
+        assert_eq!(one_line(named.chain()), "a\\nb.png: no picture");
         assert_eq!(first_line("called on an `Err` value: Torch(\"bad\\nframe\")"), {
             "called on an `Err` value: Torch(\"bad"
         });

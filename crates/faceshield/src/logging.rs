@@ -44,8 +44,13 @@ pub(crate) fn start(verbose: bool, quiet: bool) {
 
 /// Prints `error: …` where the logs go.
 pub(crate) fn print_error(message: &str) {
+    print(&format!("error: {message}"));
+}
+
+/// Prints one line where the logs go, without time and level.
+pub(crate) fn print(line: &str) {
     // Nobody is left to tell when stderr is closed.
-    let _ = Stderr.write_all(format!("error: {message}\n").as_bytes());
+    let _ = Stderr.write_all(format!("{}\n", files::escape(line)).as_bytes());
 }
 
 /// stderr, past a progress bar where one is drawn, and the copy.
@@ -100,7 +105,9 @@ where
             Level::WARN => writer.write_str("warning: ")?,
             _ => {}
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        // Names and texts that others chose are in it: it is one line, whatever they hold.
+        let mut message = String::new();
+        context.field_format().format_fields(Writer::new(&mut message), event)?;
+        writeln!(writer, "{}", files::escape(&message))
     }
 }

@@ -1,9 +1,6 @@
 //! The page: parts one below the other, put together at the end.
 
-use std::io::Write;
 use std::path::Path;
-
-use atomic_write_file::AtomicWriteFile;
 
 use crate::markup::Markup;
 use crate::{Chart, Error, Pictures, Table, chart};
@@ -20,6 +17,7 @@ const CONTENTS_FROM: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Page {
     title: String,
+    warning: Option<String>,
     sections: Vec<String>,
     body: Markup,
 }
@@ -27,7 +25,17 @@ pub struct Page {
 impl Page {
     /// A page with a title and nothing else.
     pub fn new(title: &str) -> Page {
-        Page { title: title.to_owned(), sections: Vec::new(), body: Markup::default() }
+        Page {
+            title: title.to_owned(),
+            warning: None,
+            sections: Vec::new(),
+            body: Markup::default(),
+        }
+    }
+
+    /// A text at the very top, set apart: what one must know before the page is passed on.
+    pub fn warning(&mut self, text: &str) {
+        self.warning = Some(text.to_owned());
     }
 
     /// Begins a section. From three on the page begins with a table of contents.
@@ -84,6 +92,10 @@ impl Page {
             out.element("body", &[], |out| {
                 out.with_text("h1", &[], &self.title);
                 out.line();
+                if let Some(warning) = &self.warning {
+                    out.with_text("p", &[("class", &"warning"), ("role", &"note")], warning);
+                    out.line();
+                }
                 if self.sections.len() >= CONTENTS_FROM {
                     self.contents(out);
                 }
@@ -93,18 +105,15 @@ impl Page {
         format!("<!DOCTYPE html>\n{}\n", out.into_string())
     }
 
-    /// Writes the page to a file beside `path`, syncs it and renames it to `path`.
+    /// Writes the page to a file beside `path`, syncs it and renames it to `path`. Only its owner
+    /// may read it: it is about people, and may show them.
     ///
     /// # Errors
     /// The file cannot be written; what was at `path` is then still there.
     pub fn write(self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let write = |text: String| {
-            let mut file = AtomicWriteFile::open(path)?;
-            file.write_all(text.as_bytes())?;
-            file.commit()
-        };
-        write(self.finish()).map_err(|source| Error::Write { path: path.to_owned(), source })
+        files::output::write(path, self.finish().as_bytes())
+            .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
     fn contents(&self, out: &mut Markup) {

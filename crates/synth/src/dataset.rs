@@ -118,6 +118,11 @@ pub fn write(
     for person in settings.first_person..settings.first_person + settings.people {
         let folder = out.join(format!("person_{person:05}"));
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        // A link would lead what is drawn to another place.
+        if fs::symlink_metadata(&folder).map_err(Error::io(&folder))?.is_symlink() {
+            let found = format!("the link person_{person:05}");
+            return Err(Error::Occupied { path: out.into(), found });
+        }
     }
     let total = settings.people as usize * settings.per_person as usize;
     let (done, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -162,7 +167,7 @@ fn claim(out: &Path, settings: &Settings) -> Result<(), Error> {
     let stamp = Stamp { renderer: VERSION, settings: *settings };
     fs::create_dir_all(out).map_err(Error::io(out))?;
     let file = out.join(FILE);
-    match fs::read_to_string(&file) {
+    match files::input::read_to_string(&file, LONGEST) {
         Ok(text) => {
             let same = serde_json::from_str::<Stamp>(&text).is_ok_and(|found| found == stamp);
             let found = || text.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -201,6 +206,9 @@ pub fn encode(path: &Path, picture: &RgbImage) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// Bytes of the settings' file that are read.
+const LONGEST: u64 = 64 << 10;
+
 /// The name under which a file grows. It begins with a dot: data sets leave such files out.
 fn part(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -211,7 +219,14 @@ fn part(path: &Path) -> PathBuf {
 /// failure of power (pictures are checked instead when they are found again).
 fn place(path: &Path, bytes: &[u8], safely: bool) -> Result<(), Error> {
     let part = part(path);
-    let mut file = fs::File::create(&part).map_err(Error::io(&part))?;
+    // What an interruption left is removed and not opened: it may be a link by now.
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io(&part)(error));
+        }
+        _ => {}
+    }
+    let mut file = fs::File::create_new(&part).map_err(Error::io(&part))?;
     file.write_all(bytes).map_err(Error::io(&part))?;
     if safely {
         file.sync_all().map_err(Error::io(&part))?;
@@ -224,7 +239,7 @@ fn is_complete(path: &Path, size: u32) -> bool {
     const START: [u8; 16] = *b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR";
     const END: [u8; 12] = *b"\0\0\0\0IEND\xaeB\x60\x82";
     let look = || -> std::io::Result<bool> {
-        let mut file = fs::File::open(path)?;
+        let mut file = files::input::open(path)?;
         let (mut start, mut end) = ([0; 24], [0; 12]);
         file.read_exact(&mut start)?;
         file.seek(SeekFrom::End(-12))?;

@@ -1,7 +1,6 @@
 //! `labels.jsonl`: everything that is known of each picture.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,9 @@ use crate::{Error, Identity, Scene};
 
 /// The labels' file, in the data set's folder.
 pub const FILE: &str = "labels.jsonl";
+
+/// Bytes of a line; ours have about 2000.
+const LONGEST: u64 = 64 << 10;
 
 /// What is known of one picture: one line of [`FILE`]. The crate's page describes it as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,15 +62,20 @@ impl Label {
 /// No such file, or a line that is not a [`Label`].
 pub fn read(root: &Path) -> Result<Vec<Label>, Error> {
     let path = root.join(FILE);
-    let file = BufReader::new(File::open(&path).map_err(Error::io(&path))?);
+    let wrong = |line, reason| Error::Label { path: path.clone(), line, reason };
+    let mut file = BufReader::new(files::input::open(&path).map_err(Error::io(&path))?);
     let mut labels = Vec::new();
-    for (number, line) in file.lines().enumerate() {
-        let line = line.map_err(Error::io(&path))?;
-        labels.push(serde_json::from_str(&line).map_err(|error| Error::Label {
-            path: path.clone(),
-            line: number + 1,
-            reason: error.to_string(),
-        })?);
+    for number in 1.. {
+        let mut line = Vec::new();
+        file.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(Error::io(&path))?;
+        if line.is_empty() {
+            break;
+        }
+        if line.len() as u64 == LONGEST {
+            return Err(wrong(number, format!("it has {LONGEST} bytes or more")));
+        }
+        let label = serde_json::from_slice(&line);
+        labels.push(label.map_err(|error| wrong(number, error.to_string()))?);
     }
     Ok(labels)
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, each told in one line.
 
+use files::Escape;
 use std::io;
 #[cfg(feature = "tensors")]
 use std::path::Path;
@@ -54,7 +55,7 @@ impl Fault {
 #[non_exhaustive]
 pub enum Error {
     /// The file could not be opened.
-    #[error("{}: cannot be opened: {source}", path.display())]
+    #[error("{}: cannot be opened: {source}", path.escaped())]
     Open {
         /// The file.
         path: PathBuf,
@@ -62,7 +63,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file's content was refused.
-    #[error("{}: {fault}", path.display())]
+    #[error("{}: {fault}", path.escaped())]
     File {
         /// The file.
         path: PathBuf,
@@ -70,7 +71,7 @@ pub enum Error {
         fault: Fault,
     },
     /// The file could not be written; what was there before is untouched.
-    #[error("{}: cannot be written: {source}; check the folder and the space left", path.display())]
+    #[error("{}: cannot be written: {source}; check the folder and the space left", path.escaped())]
     Write {
         /// The file.
         path: PathBuf,
@@ -78,7 +79,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A tensor that the chosen file format cannot hold.
-    #[error("{}: cannot hold the tensor {name}: {reason}", path.display())]
+    #[error("{}: cannot hold the tensor {name}: {reason}", path.escaped())]
     Unwritable {
         /// The file.
         path: PathBuf,

@@ -39,7 +39,7 @@ pub use read::{Archive, Entry, LONGEST, read, read_open};
 #[cfg(feature = "tensors")]
 pub use strict::{load_strict, select};
 #[cfg(feature = "tensors")]
-pub use write::{write_pth, write_safetensors, write_safetensors_open};
+pub use write::{write_pth, write_safetensors, write_safetensors_open, write_safetensors_private};
 
 /// Tensors by name, as a model's `state_dict()`.
 #[cfg(feature = "tensors")]

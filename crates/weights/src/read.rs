@@ -1,5 +1,6 @@
 //! From a description to tensors.
 
+use files::Escape;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -120,7 +121,7 @@ fn build(path: &Path, file: &mut File, contents: &Contents) -> Result<Tensors, E
     let mut loaded: HashMap<(usize, Dtype), Tensor> = HashMap::new();
     let mut tensors = Tensors::new();
     for (name, info) in &contents.tensors {
-        let failed = |e| Error::libtorch(format!("{}: {}", path.display(), printable(name)), e);
+        let failed = |e| Error::libtorch(format!("{}: {}", path.escaped(), printable(name)), e);
         let signed = |numbers: &[u64]| numbers.iter().map(|&n| n as i64).collect::<Vec<_>>();
         let key = (info.storage, info.dtype);
         if !loaded.contains_key(&key)

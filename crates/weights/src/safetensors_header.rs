@@ -11,8 +11,23 @@ use crate::dtype::Dtype;
 use crate::error::{Fault, printable};
 use crate::names::Names;
 
-/// The format's own limit.
-const LONGEST_HEADER: u64 = 100_000_000;
+/// A tensor takes about 100 bytes. (The format allows 100 MB.)
+const LONGEST_HEADER: u64 = 16 << 20;
+/// What its tensors, names and numbers may take in memory, as [`claimed`] estimates it.
+const MOST_CLAIMED: usize = 192 << 20;
+
+/// About what the header's content takes in memory once parsed, told before it is parsed: JSON
+/// cannot have an object without a brace, a pair without a colon, or a second item without a
+/// comma.
+fn claimed(header: &[u8]) -> usize {
+    let cost = |byte: &u8| match byte {
+        b'{' => 768,
+        b':' => 192,
+        b',' => 16,
+        _ => 0,
+    };
+    header.iter().map(cost).sum()
+}
 
 /// Describes a safetensors file of `length` bytes.
 pub(crate) fn parse<R: Read + Seek>(mut reader: R, length: u64) -> Result<Contents, Fault> {
@@ -28,6 +43,9 @@ pub(crate) fn parse<R: Read + Seek>(mut reader: R, length: u64) -> Result<Conten
     }
     let mut header = vec![0; header_length as usize];
     reader.read_exact(&mut header).map_err(|e| Fault::io(e, "its header"))?;
+    if claimed(&header) > MOST_CLAIMED {
+        return Err(Fault::corrupt("its header describes more tensors than any model has"));
+    }
     // Metadata's deserialisation checks that the ranges are gapless and agree with
     // shapes and types.
     let header: Metadata = serde_json::from_slice(&header)

@@ -1,12 +1,15 @@
 //! Writing: beside the destination, synced, renamed. Elements are streamed, so that
 //! no second copy of the whole model is held.
 
+use files::Escape;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use atomic_write_file::AtomicWriteFile;
+use atomic_write_file::unix::OpenOptionsExt as _;
+use atomic_write_file::{AtomicWriteFile, OpenOptions};
 use tch::{Device, Tensor};
 
 use crate::Tensors;
@@ -29,7 +32,29 @@ pub fn write_safetensors(
     tensors: &Tensors,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
-    write_whole(path, |file| write_safetensors_open(file, path, tensors, metadata))
+    write_whole(path, shared(), |file| write_safetensors_open(file, path, tensors, metadata))
+}
+
+/// For what the umask may let others read, but not write.
+fn shared() -> OpenOptions {
+    let mut options = AtomicWriteFile::options();
+    options.mode(0o644);
+    options
+}
+
+/// As [`write_safetensors`], for what is derived from people and no model: only the file's owner
+/// may read it, whatever the umask, and whoever could read what it replaces.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_safetensors_private(
+    path: &Path,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let mut options = AtomicWriteFile::options();
+    options.mode(0o600).preserve_mode(false);
+    write_whole(path, options, |file| write_safetensors_open(file, path, tensors, metadata))
 }
 
 /// As [`write_safetensors`], to the end of an open file, which the caller syncs; `path` names
@@ -100,7 +125,7 @@ pub fn write_pth(path: &Path, tensors: &Tensors) -> Result<(), Error> {
     });
     let pickle = pickle::state_dict(records);
 
-    write_whole(path, |file| {
+    write_whole(path, shared(), |file| {
         let zip_failed = |e: zip::result::ZipError| Error::write(path, e.into());
         let mut zip = zip::ZipWriter::new(file);
         let options = zip::write::SimpleFileOptions::default()
@@ -130,9 +155,10 @@ pub fn write_pth(path: &Path, tensors: &Tensors) -> Result<(), Error> {
 /// the folder. If anything fails, `path` is as before.
 fn write_whole(
     path: &Path,
+    options: OpenOptions,
     fill: impl FnOnce(&mut File) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut file = AtomicWriteFile::open(path).map_err(|e| Error::write(path, e))?;
+    let mut file = options.open(path).map_err(|e| Error::write(path, e))?;
     fill(file.as_file_mut())?;
     file.commit().map_err(|e| Error::write(path, e))
 }
@@ -166,7 +192,7 @@ fn stream(
     dtype: Dtype,
     mut put: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let failed = |e| Error::libtorch(format!("{}: {}", path.display(), printable(name)), e);
+    let failed = |e| Error::libtorch(format!("{}: {}", path.escaped(), printable(name)), e);
     let flat = tensor
         .detach()
         .f_to_device(Device::Cpu)

@@ -4,6 +4,8 @@
 //! safetensors, so that Python opens it as well:
 //!
 //! - `images`: U8 `[N, 3, S, S]`, in the index's order, channels R, G, B;
+//! - `crc32`: U8 `[N, 4]`, the CRC-32 of each image's pixels, least significant byte first; not in
+//!   files of earlier programs. It tells of damage, not of who made the file;
 //! - `readable`: U8 `[N]`, 0 where the file could not be decoded (its pixels are 0 then);
 //! - metadata: version of this format, S, [`Index::key`], and [`DECODER`].
 //!
@@ -35,6 +37,7 @@ const DECODED_BY: &str = "decoder";
 /// The tensors' names.
 const IMAGES: &str = "images";
 const READABLE: &str = "readable";
+const CHECKSUMS: &str = "crc32";
 
 /// What the metadata of a cache of `index` at `size` pixels says.
 fn metadata(index: &Index, size: u32) -> BTreeMap<&'static str, String> {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use files::Escape;
 use weights::{Contents, Dtype, Format};
 
-use super::{DECODED_BY, FORMAT, IMAGES, KEY, READABLE, SIZE, image_bytes, metadata};
+use super::{CHECKSUMS, DECODED_BY, FORMAT, IMAGES, KEY, READABLE, SIZE, image_bytes, metadata};
 use crate::file::Stamp;
 use crate::{Error, Index, Planes};
 
@@ -23,6 +24,8 @@ pub(crate) struct Decoded {
     images_at: u64,
     /// One byte per image, not 0 where it could be decoded.
     readable: Vec<u8>,
+    /// Four bytes per image: the CRC-32 of its pixels; none in a file from before there were some.
+    checksums: Option<Vec<u8>>,
 }
 
 impl Decoded {
@@ -35,7 +38,8 @@ impl Decoded {
         let (path, root) = (path.to_path_buf(), index.root().to_path_buf());
         let (root_of, path_of) = (root.clone(), path.clone());
         let open = || -> Result<Decoded, String> {
-            let file = File::open(&path).map_err(|error| format!("cannot be opened: {error}"))?;
+            let file =
+                files::input::open(&path).map_err(|error| format!("cannot be opened: {error}"))?;
             let contents = Contents::parse(&file).map_err(|fault| fault.to_string())?;
             check_metadata(&contents, index, size)?;
             let count = index.images().len() as u64;
@@ -44,8 +48,15 @@ impl Decoded {
             let readable_at = place(&contents, READABLE, &[count])?;
             let mut readable = vec![0; index.images().len()];
             file.read_exact_at(&mut readable, readable_at).map_err(|error| error.to_string())?;
+            let mut checksums = None;
+            if contents.tensors.contains_key(CHECKSUMS) {
+                let at = place(&contents, CHECKSUMS, &[count, 4])?;
+                let mut bytes = vec![0; 4 * index.images().len()];
+                file.read_exact_at(&mut bytes, at).map_err(|error| error.to_string())?;
+                checksums = Some(bytes);
+            }
             let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
-            Ok(Decoded { file, path, root, size, stamp, images_at, readable })
+            Ok(Decoded { file, path, root, size, stamp, images_at, readable, checksums })
         };
         open().map_err(|reason| Error::DecodedCache { path: path_of, root: root_of, size, reason })
     }
@@ -58,7 +69,7 @@ impl Decoded {
     /// written to since it was opened.
     pub(crate) fn read(&self, image: usize, name: &Path) -> Result<Planes, Error> {
         if self.readable.get(image).is_none_or(|&readable| readable == 0) {
-            let reason = format!("it could not be when {} was made", self.path.display());
+            let reason = format!("it could not be when {} was made", self.path.escaped());
             return Err(Error::Image { path: name.into(), reason });
         }
         let mut pixels = Planes::black(self.size);
@@ -74,6 +85,12 @@ impl Decoded {
         // Afterwards: what was read is then known to be what was there when it was opened.
         if Stamp::of(&self.file.metadata().map_err(unread)?) != self.stamp {
             return Err(broken("it has been written to since it was opened".into()));
+        }
+        if let Some(checksums) = &self.checksums {
+            let crc32 = crc32fast::hash(pixels.bytes()).to_le_bytes();
+            if checksums.get(4 * image..).is_none_or(|rest| !rest.starts_with(&crc32)) {
+                return Err(broken(format!("the checksum of image {image} in it differs")));
+            }
         }
         Ok(pixels)
     }

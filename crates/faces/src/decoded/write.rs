@@ -3,10 +3,10 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use atomic_write_file::AtomicWriteFile;
+use files::Folder;
 use serde::Serialize;
 
-use super::{IMAGES, READABLE, image_bytes, metadata};
+use super::{CHECKSUMS, IMAGES, READABLE, image_bytes, metadata};
 use crate::index::{BadFile, Progress, bad_file, for_each};
 use crate::{Error, Faces, Index};
 
@@ -32,18 +32,22 @@ pub(crate) fn write(
     progress: Option<Progress<'_>>,
 ) -> Result<CacheReport, Error> {
     let failed = |source| Error::Write { path: out.into(), source };
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
+    let name = out.file_name().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
     let (index, size) = (faces.index(), faces.size());
     let count = index.images().len();
     let header = header(index, size);
     let images_at = header.len() as u64;
     let readable_at = images_at + count as u64 * image_bytes(size);
-    let file = AtomicWriteFile::open(out).map_err(failed)?;
+    let checksums_at = readable_at + count as u64;
+    let bytes = checksums_at + 4 * count as u64;
+    let folder = out.parent().unwrap_or(Path::new(""));
+    // Faces: only the owner may read it.
+    let replacement = Folder::create(folder).and_then(|folder| folder.replace(name));
+    let mut replacement = replacement.map_err(failed)?;
+    let file = &*replacement.file();
     file.write_all_at(&header, 0).map_err(failed)?;
     // Zeros where nothing will be written: the images that cannot be decoded.
-    file.set_len(readable_at + count as u64).map_err(failed)?;
+    file.set_len(bytes).map_err(failed)?;
 
     let numbers: Vec<usize> = (0..count).collect();
     let store = |&image: &usize| -> Result<Option<Error>, Error> {
@@ -54,18 +58,20 @@ pub(crate) fn write(
         };
         let place = images_at + image as u64 * image_bytes(size);
         file.write_all_at(pixels.bytes(), place).map_err(failed)?;
+        let crc32 = crc32fast::hash(pixels.bytes()).to_le_bytes();
+        file.write_all_at(&crc32, checksums_at + 4 * image as u64).map_err(failed)?;
         Ok(None)
     };
     let faults: Vec<Option<Error>> = for_each::<_, _, Result<_, _>>(&numbers, progress, store)?;
     let readable: Vec<u8> = faults.iter().map(|fault| u8::from(fault.is_none())).collect();
     file.write_all_at(&readable, readable_at).map_err(failed)?;
-    file.commit().map_err(failed)?;
+    replacement.commit().map_err(failed)?;
 
     let path = |image: usize| index.images()[image].path.clone();
     let faults = faults.into_iter().enumerate();
     let unreadable =
         faults.filter_map(|(image, fault)| Some(bad_file(path(image), fault?))).collect();
-    Ok(CacheReport { images: count, bytes: readable_at + count as u64, unreadable })
+    Ok(CacheReport { images: count, bytes, unreadable })
 }
 
 /// Everything before the pixels: the header's length, then the header.
@@ -76,6 +82,10 @@ fn header(index: &Index, size: u32) -> Vec<u8> {
         "__metadata__": metadata(index, size),
         IMAGES: {"dtype": "U8", "shape": [count, 3, size, size], "data_offsets": [0, pixels]},
         READABLE: {"dtype": "U8", "shape": [count], "data_offsets": [pixels, pixels + count]},
+        CHECKSUMS: {
+            "dtype": "U8", "shape": [count, 4],
+            "data_offsets": [pixels + count, pixels + 5 * count],
+        },
     })
     .to_string()
     .into_bytes();

@@ -9,6 +9,7 @@
 mod crops;
 mod table;
 
+use files::Escape;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -43,7 +44,7 @@ pub enum DemoError {
     Package(#[from] packages::Error),
 
     /// The disk refused.
-    #[error("cannot write or read {}: {source}", path.display())]
+    #[error("cannot write or read {}: {source}", path.escaped())]
     Io {
         /// The file or folder.
         path: PathBuf,

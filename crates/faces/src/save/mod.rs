@@ -25,7 +25,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use files::Folder;
+use files::{Escape, Folder};
 use image::RgbImage;
 
 pub use encode::{Encoded, encode};
@@ -100,16 +100,16 @@ impl Inputs {
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// The name does not say in which format.
-    #[error("cannot write {}: name it .png, .jpg, .jpeg or .webp", .0.display())]
+    #[error("cannot write {}: name it .png, .jpg, .jpeg or .webp", .0.escaped())]
     Ending(PathBuf),
     /// The place is an input's.
-    #[error("{} is one of the inputs, which are never written over: choose another folder", .0.display())]
+    #[error("{} is one of the inputs, which are never written over: choose another folder", .0.escaped())]
     OverInput(PathBuf),
     /// There is something already.
-    #[error("{} exists, and it is no result that may be replaced: remove it, or choose another folder", .0.display())]
+    #[error("{} exists, and it is no result that may be replaced: remove it, or choose another folder", .0.escaped())]
     Exists(PathBuf),
     /// An input cannot be told from other files.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.escaped())]
     Input {
         /// The input.
         path: PathBuf,
@@ -133,7 +133,7 @@ pub enum SaveError {
         reason: String,
     },
     /// The disk or folder refused.
-    #[error("cannot write {}: {source}{}", path.display(), remedy(source))]
+    #[error("cannot write {}: {source}{}", path.escaped(), remedy(source))]
     Write {
         /// The file.
         path: PathBuf,

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use faces::Root;
+use files::Escape;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::photos::{LinkArgs, tell_links};
 use crate::failure::misuse;
 use crate::output;
 
@@ -32,6 +35,8 @@ pub(crate) enum Command {
         /// Folder that holds one folder per person
         #[arg(value_name = "ROOT")]
         root: PathBuf,
+        #[command(flatten)]
+        links: LinkArgs,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -42,6 +47,8 @@ pub(crate) enum Command {
         /// Folder that holds one folder per person
         #[arg(value_name = "ROOT")]
         root: PathBuf,
+        #[command(flatten)]
+        links: LinkArgs,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -64,6 +71,8 @@ pub(crate) enum Command {
         /// Where the images go
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        links: LinkArgs,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -109,9 +118,11 @@ pub(crate) struct Synth {
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Demo { out, json } => demo(out, *json),
-        Command::Index { root, json } => index(root, *json),
-        Command::Check { root, json } => check(root, *json),
-        Command::Cache { root, size, out, json } => cache(root, *size, out, *json),
+        Command::Index { root, links, json } => index(links.root(root), *json),
+        Command::Check { root, links, json } => check(links.root(root), *json),
+        Command::Cache { root, size, out, links, json } => {
+            cache(links.root(root), *size, out, *json)
+        }
         Command::Synth(args) => synth(args),
     }
 }
@@ -124,39 +135,41 @@ fn demo(out: &Path, json: bool) -> anyhow::Result<()> {
     }
     Ok(output::line(format_args!(
         "{}: {} faces of {} people{}",
-        report.out.display(),
+        report.out.escaped(),
         report.faces,
         report.people,
         if report.up_to_date { ", already there" } else { "" }
     ))?)
 }
 
-fn index(root: &Path, json: bool) -> anyhow::Result<()> {
+fn index(root: Root<'_>, json: bool) -> anyhow::Result<()> {
     let index = faces::Index::load_or_build(root, &crate::places::cache_dir(), true)?;
+    tell_links(index.links());
     let (people, images, bad) = (index.people().len(), index.images().len(), index.bad());
     if json {
         return output::json(&serde_json::json!({
-            "root": index.root(), "key": index.key(), "people": people, "images": images,
+            "root": output::path_text(index.root()), "key": index.key(), "people": people, "images": images,
             "not_square": index.not_square(), "bad": bad,
         }));
     }
     list_bad(bad)?;
     Ok(output::line(format_args!(
         "{}: {people} people, {images} images, {} unreadable",
-        root.display(),
+        root.path.escaped(),
         bad.len()
     ))?)
 }
 
-fn check(root: &Path, json: bool) -> anyhow::Result<()> {
+fn check(root: Root<'_>, json: bool) -> anyhow::Result<()> {
     let report = with_bar("checking", |progress| faces::check(root, Some(progress)))?;
+    tell_links(&report.links);
     if json {
         output::json(&report)?;
     } else {
         list_bad(&report.bad)?;
         output::line(format_args!(
             "{}: {} people, {} images, {} not square, {} unreadable",
-            root.display(),
+            root.path.escaped(),
             report.people,
             report.images,
             report.not_square,
@@ -164,13 +177,14 @@ fn check(root: &Path, json: bool) -> anyhow::Result<()> {
         ))?;
     }
     if report.images == 0 {
-        anyhow::bail!("not one image in {} can be read: replace the files", root.display());
+        anyhow::bail!("not one image in {} can be read: replace the files", root.path.escaped());
     }
     Ok(())
 }
 
-fn cache(root: &Path, size: u32, out: &Path, json: bool) -> anyhow::Result<()> {
+fn cache(root: Root<'_>, size: u32, out: &Path, json: bool) -> anyhow::Result<()> {
     let index = faces::Index::load_or_build(root, &crate::places::cache_dir(), true)?;
+    tell_links(index.links());
     let faces = faces::Faces::new(Arc::new(index), size, None)?;
     let report = with_bar("decoding", |progress| faces.write_cache(out, Some(progress)))?;
     if json {
@@ -179,7 +193,7 @@ fn cache(root: &Path, size: u32, out: &Path, json: bool) -> anyhow::Result<()> {
     list_bad(&report.unreadable)?;
     Ok(output::line(format_args!(
         "{}: {} images of {size} pixels, {}, {} unreadable",
-        out.display(),
+        out.escaped(),
         report.images,
         output::megabytes(report.bytes),
         report.unreadable.len()
@@ -203,7 +217,7 @@ fn synth(args: &Synth) -> anyhow::Result<()> {
     }
     Ok(output::line(format_args!(
         "{}: {} faces of {} people, {} of them there already, {:.0} images/s",
-        report.out.display(),
+        report.out.escaped(),
         report.images,
         report.people,
         report.kept,

@@ -1,5 +1,6 @@
 //! `faceshield doctor`: what this machine offers and what is missing.
 
+use files::Escape;
 use std::path::Path;
 
 use faces::packages::{self, programs};
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         megabytes(report.memory_mb),
         megabytes(report.memory_available_mb)
     ))?;
-    output::line(format_args!("cache       {}", report.cache.display()))?;
+    output::line(format_args!("cache       {}", report.cache.escaped()))?;
     for missing in &report.missing {
         output::line(format_args!("missing     {}: {}", missing.what, missing.mend))?;
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use faces::{FoundLinks, Links};
+use files::Escape;
 use walkdir::WalkDir;
 
 use crate::failure::misuse;
@@ -19,44 +21,100 @@ pub(crate) struct Photo {
     pub(crate) relative: PathBuf,
 }
 
+/// What commands that look for photos say about symbolic links.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct LinkArgs {
+    /// Skip symbolic links, and name them; else they are followed, also out of the folders given
+    #[arg(long)]
+    no_follow: bool,
+}
+
+impl LinkArgs {
+    /// What is done with links.
+    pub(crate) fn links(self) -> Links {
+        if self.no_follow { Links::Skip } else { Links::Follow }
+    }
+
+    /// The data set in the folder `path`.
+    pub(crate) fn root(self, path: &Path) -> faces::Root<'_> {
+        faces::Root { path, links: self.links() }
+    }
+}
+
+/// Says which links were found, once for a folder.
+pub(crate) fn tell_links(found: &FoundLinks) {
+    if let Some(note) = found.note() {
+        tracing::warn!("{note}");
+    }
+}
+
 /// The photos that `inputs` mean, each once: files as they are, of folders every photo in them
 /// and below, of patterns the photos that fit. What lies in `out`, results of an earlier run,
-/// is left out.
+/// is left out. Links that lead out of a folder, and those that are skipped, are told of.
 ///
 /// # Errors
 ///
 /// Misuse: an input that is not there, a folder or pattern without photos. A folder that cannot
 /// be read.
-pub(crate) fn list(inputs: &[PathBuf], out: &Path) -> anyhow::Result<Vec<Photo>> {
+pub(crate) fn list(inputs: &[PathBuf], out: &Path, links: Links) -> anyhow::Result<Vec<Photo>> {
     let mut seen = BTreeSet::new();
     let mut photos = Vec::new();
     for input in inputs {
-        let found = of_input(input, out)?;
+        let mut found_links = FoundLinks::new(root_of(input), links);
+        let found = of_input(input, out, &mut found_links)?;
+        tell_links(&found_links);
+        if found.is_empty() && found_links.count() == 0 {
+            let endings = ENDINGS.join(", ");
+            let input = input.escaped();
+            return Err(misuse(format!("no photos ({endings}) in {input}: give others")));
+        }
         let new = |photo: &Photo| {
             seen.insert(photo.path.canonicalize().unwrap_or_else(|_| photo.path.clone()))
         };
         photos.extend(found.into_iter().filter(new));
     }
+    if photos.is_empty() {
+        return Err(misuse("all photos are behind symbolic links, and --no-follow skips these"));
+    }
     Ok(photos)
 }
 
-fn of_input(input: &Path, out: &Path) -> anyhow::Result<Vec<Photo>> {
+/// The folder that an input names: of a pattern, the one before its first wildcard.
+fn root_of(input: &Path) -> &Path {
+    let plain = |path: &&Path| !path.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let root = if input.is_dir() { Some(input) } else { input.ancestors().skip(1).find(plain) };
+    root.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn of_input(input: &Path, out: &Path, links: &mut FoundLinks) -> anyhow::Result<Vec<Photo>> {
     if input.is_file() {
+        // What is named is wanted, wherever it lies; but a shell's pattern names what it finds.
+        if !links.followed() && input.is_symlink() {
+            links.add(input);
+            return Ok(Vec::new());
+        }
         return Ok(vec![alone(input.to_path_buf())]);
     }
-    let found = if input.is_dir() {
-        folder(input, out)?
-    } else if input.to_string_lossy().contains(['*', '?', '[']) {
-        let pattern = input.to_string_lossy();
-        let paths = glob::glob(&pattern)
-            .map_err(|error| misuse(format!("{pattern} is no pattern: {error}")))?;
-        paths.flatten().filter(|path| path.is_file() && is_photo(path)).map(alone).collect()
-    } else {
-        return Err(misuse(format!("no such photo or folder: {}", input.display())));
-    };
-    if found.is_empty() {
-        let endings = ENDINGS.join(", ");
-        return Err(misuse(format!("no photos ({endings}) in {}: give others", input.display())));
+    if input.is_dir() {
+        return folder(input, out, links);
+    }
+    let pattern = input.to_string_lossy();
+    if !pattern.contains(['*', '?', '[']) {
+        return Err(misuse(format!("no such photo or folder: {}", input.escaped())));
+    }
+    let paths = glob::glob(&pattern)
+        .map_err(|error| misuse(format!("{pattern} is no pattern: {error}")))?;
+    let mut found = Vec::new();
+    for path in paths.flatten().filter(|path| path.is_file() && is_photo(path)) {
+        // The photo itself, or a folder on the way that a wildcard stands for.
+        let below = path.ancestors().take_while(|part| *part != root_of(input));
+        let link = below.filter(|part| part.is_symlink()).last().map(Path::to_path_buf);
+        if let Some(link) = &link {
+            links.add(link);
+        }
+        if links.followed() || link.is_none() {
+            found.push(alone(path));
+        }
     }
     Ok(found)
 }
@@ -67,16 +125,22 @@ fn alone(path: PathBuf) -> Photo {
 }
 
 /// All photos in a folder and below, in order of their paths.
-fn folder(root: &Path, out: &Path) -> anyhow::Result<Vec<Photo>> {
+fn folder(root: &Path, out: &Path, links: &mut FoundLinks) -> anyhow::Result<Vec<Photo>> {
     let out = out.canonicalize().ok();
     let is_out = |entry: &walkdir::DirEntry| {
         let folder = out.is_some() && entry.depth() > 0 && entry.file_type().is_dir();
         folder && entry.path().canonicalize().ok() == out
     };
     let mut found = Vec::new();
-    let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    let walk = WalkDir::new(root).follow_links(links.followed()).sort_by_file_name().into_iter();
     for entry in walk.filter_entry(|entry| !is_out(entry)) {
         let entry = entry.map_err(|error| anyhow::anyhow!("cannot list a folder: {error}"))?;
+        if entry.depth() > 0
+            && entry.path_is_symlink()
+            && (is_photo(entry.path()) || entry.path().is_dir())
+        {
+            links.add(entry.path());
+        }
         if entry.file_type().is_file() && is_photo(entry.path()) {
             let path = entry.into_path();
             let relative = path.strip_prefix(root).unwrap_or(&path).to_path_buf();
@@ -145,14 +209,49 @@ mod tests {
         std::fs::write(out.join("old.png"), "").unwrap();
         std::os::unix::fs::symlink(at("b/a.jpg"), at("in/link.jpg")).unwrap();
         let inputs = [at("in"), at("b/a.jpg"), at("in/a.jpg"), at("b/*.jpg")];
-        let found = list(&inputs, &out).unwrap();
+        let found = list(&inputs, &out, Links::Follow).unwrap();
         let relative: Vec<_> = found.iter().map(|photo| photo.relative.to_str().unwrap()).collect();
         assert_eq!(relative, ["A.JPEG", "a.bmp", "a.jpg", "link.jpg", "sub/a.jpg"]);
         for (input, why) in [("none", "no such photo"), ("b/*.png", "no photos"), ("[", "pattern")]
         {
-            let error = list(&[at(input)], &out).unwrap_err().to_string();
+            let error = list(&[at(input)], &out, Links::Follow).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn links_are_followed_and_counted_or_skipped() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for name in ["in/a.jpg", "in/sub/b.jpg", "away/c.jpg", "away/d/e.jpg"] {
+            std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            std::fs::write(at(name), name).unwrap();
+        }
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(at(to), at(name)).unwrap();
+        link("away/c.jpg", "in/c.jpg");
+        link("away/d", "in/d");
+        link("in/a.jpg", "in/within.jpg");
+        let relative = |inputs: &[PathBuf], links| -> anyhow::Result<Vec<String>> {
+            let photos = list(inputs, &at("out"), links)?.into_iter();
+            Ok(photos.map(|photo| photo.relative.to_string_lossy().into_owned()).collect())
+        };
+        let all = relative(&[at("in")], Links::Follow).unwrap();
+        assert_eq!(all, ["a.jpg", "c.jpg", "d/e.jpg", "sub/b.jpg"]);
+        assert_eq!(relative(&[at("in")], Links::Skip).unwrap(), ["a.jpg", "sub/b.jpg"]);
+        let counted = |input: &str, links| {
+            let mut found = FoundLinks::new(root_of(&at(input)), links);
+            of_input(&at(input), &at("out"), &mut found).unwrap();
+            found.count()
+        };
+        assert_eq!((counted("in", Links::Follow), counted("in", Links::Skip)), (2, 3));
+        // Patterns, and files that a shell's pattern has named.
+        let pattern = [at("in/*.jpg"), at("in/*/*.jpg")];
+        assert_eq!(relative(&pattern, Links::Skip).unwrap(), ["a.jpg", "b.jpg"]);
+        let pattern = ["in/*.jpg", "in/*/*.jpg"].map(|input| counted(input, Links::Follow));
+        assert_eq!(pattern, [1, 1]);
+        let error = relative(&[at("in/c.jpg")], Links::Skip).unwrap_err().to_string();
+        assert!(error.contains("--no-follow"), "{error}");
+        assert_eq!(relative(&[at("in/c.jpg")], Links::Follow).unwrap(), ["c.jpg"]);
     }
 
     #[test]

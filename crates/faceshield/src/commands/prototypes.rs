@@ -1,5 +1,6 @@
 //! `faceshield prototypes`: the public identities that `codebook` and `independent` draw from.
 
+use files::Escape;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use tch::{Kind, Tensor};
 
 use crate::commands::align::device;
 use crate::commands::data::bar;
+use crate::commands::photos::{LinkArgs, tell_links};
 use crate::commands::protect::model::{Model, rows};
 use crate::failure::misuse;
 use crate::output;
@@ -54,6 +56,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
+    #[command(flatten)]
+    links: LinkArgs,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -61,12 +66,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.out.extension().is_none_or(|ending| ending != "safetensors") {
-        return Err(misuse(format!("--out {}: end it in .safetensors", args.out.display())));
+        return Err(misuse(format!("--out {}: end it in .safetensors", args.out.escaped())));
     }
-    let index = Index::build(&args.data, None)?;
+    let index = Index::build(args.links.root(&args.data), None)?;
+    tell_links(index.links());
     let people = index.people();
     if people.len() < 2 {
-        let (root, n) = (args.data.display(), people.len());
+        let (root, n) = (args.data.escaped(), people.len());
         return Err(misuse(format!("{root}: {n} people; give a folder with two people or more")));
     }
     let model = Model::load(&args.checkpoint, device(&args.device)?)?;
@@ -104,14 +110,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Prototypes::new(&rows(&prototypes)?)?;
     let tensors = BTreeMap::from([(NAME.to_owned(), prototypes)]);
     let metadata = BTreeMap::from([(MODEL.to_owned(), model.stamp)]);
-    weights::write_safetensors(&args.out, &tensors, &metadata)?;
+    weights::write_safetensors_private(&args.out, &tensors, &metadata)?;
     if args.json {
-        let (out, images) = (&args.out, index.images().len());
+        let (out, images) = (output::path_text(&args.out), index.images().len());
         return output::json(
             &serde_json::json!({ "out": out, "people": people.len(), "images": images }),
         );
     }
-    Ok(output::line(format_args!("{}: {} identities", args.out.display(), people.len()))?)
+    Ok(output::line(format_args!("{}: {} identities", args.out.escaped(), people.len()))?)
 }
 
 /// The identities in a file, for `model`, and which they are, whatever the file is called.
@@ -121,15 +127,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// No such file, another file, or identities that another model saw.
 pub(crate) fn read(path: &Path, model: &Model) -> anyhow::Result<(Prototypes, String)> {
     let archive = weights::read(path)?;
-    let at = path.display();
+    let at = path.escaped();
     let made = "make it with `faceshield prototypes`";
     let table = archive.tensors.get(NAME).with_context(|| format!("{at} has no {NAME}: {made}"))?;
     match archive.metadata.get(MODEL) {
         Some(sum) if *sum == model.stamp => {}
         _ => anyhow::bail!(
             "{at} was made with another model than {}: {made} --checkpoint {}",
-            model.found.display(),
-            model.found.display()
+            model.found.escaped(),
+            model.found.escaped()
         ),
     }
     if table.size().len() != 2 || table.size()[1] != model.dims as i64 {

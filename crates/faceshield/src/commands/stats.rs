@@ -50,7 +50,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if setting.world.is_main() {
         statistics::write(&stats, &args.out, common)?;
         if args.json {
-            output::json(&serde_json::json!({ "out": args.out, "images": stats.images() }))?;
+            output::json(
+                &serde_json::json!({ "out": output::path_text(&args.out), "images": stats.images() }),
+            )?;
         } else {
             output::line(format_args!("{}: {} images", args.out.display(), stats.images()))?;
         }

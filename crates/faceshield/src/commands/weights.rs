@@ -1,5 +1,6 @@
 //! `faceshield weights`: what is in a weight file, and from one format to another.
 
+use files::Escape;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 /// What `inspect --json` prints.
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "crate::output::path")]
     file: PathBuf,
     format: String,
     bytes: u64,
@@ -129,7 +131,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
     let width = report.tensors.keys().map(String::len).max().unwrap_or(4);
     output::line(format_args!(
         "{}: {}, {}, {} tensors, {} numbers",
-        report.file.display(),
+        report.file.escaped(),
         report.format,
         output::megabytes(report.bytes),
         report.tensors.len(),
@@ -163,7 +165,7 @@ fn convert(input: &Path, output: &Path, json: bool) -> anyhow::Result<()> {
     if !["safetensors", "pth", "pt"].contains(&ending) {
         return Err(misuse(format!(
             "cannot tell the format of {}: end it in .safetensors or .pth",
-            output.display()
+            output.escaped()
         )));
     }
     let archive = ::weights::read(input)?;
@@ -177,9 +179,10 @@ fn convert(input: &Path, output: &Path, json: bool) -> anyhow::Result<()> {
     }
     let tensors = archive.tensors.len();
     if json {
+        let [input, output] = [input, output].map(output::path_text);
         output::json(&serde_json::json!({ "input": input, "output": output, "tensors": tensors }))
     } else {
-        Ok(output::line(format_args!("{}: {tensors} tensors", output.display()))?)
+        Ok(output::line(format_args!("{}: {tensors} tensors", output.escaped()))?)
     }
 }
 

@@ -1,4 +1,5 @@
 //! A conformance case on disk, and the comparison with what was computed.
+use files::Escape;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -48,10 +49,10 @@ impl Case {
     pub(super) fn read(path: &Path, device: Device) -> Result<Self> {
         let archive = weights::read(path)?;
         let text = archive.metadata.get("case").with_context(|| {
-            format!("{}: no metadata key `case`: this is not a conformance case", path.display())
+            format!("{}: no metadata key `case`: this is not a conformance case", path.escaped())
         })?;
         let description: Description = serde_json::from_str(text)
-            .with_context(|| format!("{}: the metadata key `case` is damaged", path.display()))?;
+            .with_context(|| format!("{}: the metadata key `case` is damaged", path.escaped()))?;
         Ok(Case {
             op: description.op,
             fill: Fill { seed: description.fill_seed, device },

@@ -10,11 +10,15 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tch::Device;
 
+use files::Escape;
+
+use crate::output;
 use case::{Case, Comparison};
 
 /// The report of one case.
 #[derive(Debug, Serialize)]
 struct Outcome {
+    #[serde(serialize_with = "crate::output::path")]
     case: PathBuf,
     op: String,
     pass: bool,
@@ -32,19 +36,19 @@ pub(crate) fn run(paths: &[PathBuf], device: Device, json: bool) -> Result<bool>
         let case = Case::read(&path, device)?;
         let tensors = ops::compute(&case)
             .and_then(|computed| case.compare(&computed))
-            .with_context(|| path.display().to_string())?;
+            .with_context(|| path.escaped().to_string())?;
         let pass = tensors.iter().all(|line| line.pass);
         let outcome = Outcome { case: path, op: case.op, pass, tensors };
         if !json {
-            show(&outcome);
+            show(&outcome)?;
         }
         outcomes.push(outcome);
     }
     let passed = outcomes.iter().filter(|outcome| outcome.pass).count();
     if json {
-        println!("{}", serde_json::json!({ "cases": outcomes, "passed": passed }));
+        output::json(&serde_json::json!({ "cases": outcomes, "passed": passed }))?;
     } else {
-        println!("{passed} of {} cases pass", outcomes.len());
+        output::line(format_args!("{passed} of {} cases pass", outcomes.len()))?;
     }
     Ok(passed == outcomes.len())
 }
@@ -60,26 +64,27 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let read = || -> std::io::Result<Vec<PathBuf>> {
             std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
         };
-        let mut files = read().with_context(|| path.display().to_string())?;
+        let mut files = read().with_context(|| path.escaped().to_string())?;
         files.retain(|file| file.extension().is_some_and(|e| e == "safetensors"));
         files.sort();
         cases.extend(files);
         if cases.len() == before {
-            bail!("{}: no .safetensors file in this folder", path.display());
+            bail!("{}: no .safetensors file in this folder", path.escaped());
         }
     }
     Ok(cases)
 }
 
-fn show(outcome: &Outcome) {
+fn show(outcome: &Outcome) -> std::io::Result<()> {
     let name = outcome.case.file_stem().unwrap_or_default();
     let verdict = if outcome.pass { "pass" } else { "FAIL" };
-    println!("{} ({}): {verdict}", Path::new(name).display(), outcome.op);
+    output::line(format_args!("{} ({}): {verdict}", Path::new(name).escaped(), outcome.op))?;
     for line in &outcome.tensors {
         let mark = if line.pass { " " } else { "!" };
-        println!(
+        output::line(format_args!(
             "{mark} {:<36} error {:.1e} of its spread (allowed {:.0e})",
             line.tensor, line.error, line.tolerance
-        );
+        ))?;
     }
+    Ok(())
 }

@@ -50,6 +50,8 @@ pub(crate) struct Common {
 pub(crate) struct DataOptions {
     /// Folder that holds one folder per person.
     pub(crate) data: String,
+    /// Follow symbolic links below it, also out of it; else they are skipped.
+    pub(crate) follow_links: bool,
     /// Order of the colour channels that the networks see.
     pub(crate) channels: Channels,
     /// Mirror each image with probability ½.
@@ -73,6 +75,7 @@ impl Default for DataOptions {
         let loader = faces::PairConfig::default();
         Self {
             data: String::new(),
+            follow_links: true,
             channels: Channels::Rgb,
             flip: loader.flip,
             workers: loader.workers,
@@ -357,6 +360,11 @@ impl Common {
             ));
         }
         folder_of_faces(&self.data.data)
+    }
+
+    /// What is done with symbolic links in folders of faces.
+    pub(crate) fn links(&self) -> faces::Links {
+        if self.data.follow_links { faces::Links::Follow } else { faces::Links::Skip }
     }
 
     /// What the loader of single images is told.

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use faces::{BadImages, FaceBatch, FaceLoader, Faces, Index, PairBatch, PairLoader};
+use faces::{BadImages, FaceBatch, FaceLoader, Faces, Index, Links, PairBatch, PairLoader, Root};
+use files::Escape;
 use tch::Tensor;
 use train::BoxError;
 
 use super::Setting;
+use crate::commands::photos::tell_links;
 use crate::options::Common;
 
 /// A data set as a rank of a run sees it: its images, and those that turned out bad.
@@ -27,7 +29,7 @@ impl DataSet {
         setting: &Setting,
         list: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        Self::open_root(&common.data_root()?, setting, list)
+        Self::open_root(&common.data_root()?, common.links(), setting, list)
     }
 
     /// The data set in the folder `root`, as [`DataSet::open`].
@@ -37,11 +39,18 @@ impl DataSet {
     /// As [`DataSet::open`].
     pub(crate) fn open_root(
         root: &Path,
+        links: Links,
         setting: &Setting,
         list: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let index = index(root, setting)?;
-        if setting.world.is_main() && !setting.private {
+        let index = index(Root { path: root, links }, setting)?;
+        if setting.world.is_main() && setting.private {
+            let (links, bad) = (index.links().count(), index.bad().len());
+            if links + bad > 0 {
+                tracing::warn!("data: {links} links noted, {bad} unreadable images left out");
+            }
+        } else if setting.world.is_main() {
+            tell_links(index.links());
             for file in index.bad() {
                 tracing::warn!("unreadable image left out: {} ({})", file.path, file.reason);
             }
@@ -91,7 +100,7 @@ impl DataSet {
 }
 
 /// The index of the images in `root`: built by rank 0, read by the others.
-fn index(root: &Path, setting: &Setting) -> anyhow::Result<Index> {
+fn index(root: Root<'_>, setting: &Setting) -> anyhow::Result<Index> {
     let (world, cache) = (&setting.world, crate::places::cache_dir());
     let told = |error: faces::Error| if setting.private { error.unnamed() } else { error };
     let build = || Index::load_or_build(root, &cache, world.is_main()).map_err(told);
@@ -110,13 +119,13 @@ fn index(root: &Path, setting: &Setting) -> anyhow::Result<Index> {
         anyhow::bail!(
             "ranks {} and {rank} see different images in {}: give every machine the same data",
             world.rank(),
-            root.display()
+            root.path.escaped()
         );
     }
     if world.is_main() {
         tracing::info!(
             "{}: {} people, {} images{}",
-            root.display(),
+            root.path.escaped(),
             index.people().len(),
             index.images().len(),
             match index.bad() {
@@ -183,7 +192,7 @@ impl Singles {
         setting: &Setting,
     ) -> anyhow::Result<Self> {
         let world = &setting.world;
-        let root = faces.index().root().display().to_string();
+        let root = faces.index().root().escaped().to_string();
         let loader =
             FaceLoader::new(faces, people, common.face_loader(), world.rank(), world.size())?;
         if loader.images() < 2 * world.size() {
@@ -222,7 +231,7 @@ pub(crate) fn report_bad_images(faces: &Faces) {
     if bad.count() == 0 {
         return;
     }
-    let list = bad.list().map(|list| format!(": see {}", list.display()));
+    let list = bad.list().map(|list| format!(": see {}", list.escaped()));
     let list = list.unwrap_or_default();
     tracing::warn!("{} of {} images were left out{list}", bad.count(), bad.of());
 }

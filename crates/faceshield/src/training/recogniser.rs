@@ -70,7 +70,8 @@ pub(crate) fn build(
             (split.training, held_out)
         }
         root => {
-            let others = DataSet::open_root(&folder_of_faces(root)?, setting, None)?;
+            let others =
+                DataSet::open_root(&folder_of_faces(root)?, common.links(), setting, None)?;
             let others = others.faces_from(common, None)?;
             let all: Vec<usize> = (0..others.index().people().len()).collect();
             let everybody = (0..index.people().len()).collect();

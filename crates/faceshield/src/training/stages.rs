@@ -138,7 +138,7 @@ pub(crate) fn validation(
     if root.is_empty() {
         return Ok(None);
     }
-    let faces = DataSet::open_root(&folder_of_faces(root)?, setting, None)?;
+    let faces = DataSet::open_root(&folder_of_faces(root)?, common.links(), setting, None)?;
     let faces = faces.faces_from(common, None)?;
     let people: Vec<usize> = (0..faces.index().people().len()).collect();
     let bgr = common.data.channels == Channels::Bgr;

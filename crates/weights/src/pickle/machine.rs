@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 use std::io::Read;
 
+use super::budget::{ALLOCATION, Budget, ITEM, SLOT};
 use super::globals::Global;
 use super::rebuild::{Called, call, persistent};
 use super::source::Source;
 use super::{Arena, Node, Ref};
 use crate::error::Fault;
 
-/// Items that may be copied from lists into dicts: a recalled list could otherwise be
-/// copied again with every four bytes of a pickle.
-const MOST_COPIES: usize = 1 << 20;
 /// Reads one pickle. The arena holds its values; the reference is its result.
 ///
 /// # Errors
@@ -32,7 +30,7 @@ struct Machine {
     /// Heights of the stack at each mark.
     marks: Vec<usize>,
     memo: HashMap<u64, Ref>,
-    copied: usize,
+    budget: Budget,
 }
 
 impl Machine {
@@ -48,68 +46,68 @@ impl Machine {
             }
             0x95 => drop(source.array::<8>()?), // FRAME: a hint for buffering
             b'.' => return Ok(Some(self.pop()?)),
-            b'(' => self.marks.push(self.stack.len()),
+            b'(' => self.mark()?,
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
             // constants
-            b'N' => self.push(Node::None),
-            0x88 => self.push(Node::Bool(true)),
-            0x89 => self.push(Node::Bool(false)),
+            b'N' => self.push(Node::None)?,
+            0x88 => self.push(Node::Bool(true))?,
+            0x89 => self.push(Node::Bool(false))?,
             b'J' => {
                 let value = i32::from_le_bytes(source.array()?);
-                self.push(Node::Int(value.into()));
+                self.push(Node::Int(value.into()))?;
             }
             b'K' => {
                 let value = source.byte()?;
-                self.push(Node::Int(value.into()));
+                self.push(Node::Int(value.into()))?;
             }
             b'M' => {
                 let value = u16::from_le_bytes(source.array()?);
-                self.push(Node::Int(value.into()));
+                self.push(Node::Int(value.into()))?;
             }
             0x8a => {
                 let count = source.byte()?;
                 let value = source.long(count.into())?;
-                self.push(Node::Int(value));
+                self.push(Node::Int(value))?;
             }
             0x8b => {
                 let count = source.number()?;
                 let value = source.long(count)?;
-                self.push(Node::Int(value));
+                self.push(Node::Int(value))?;
             }
             b'G' => {
                 let value = f64::from_be_bytes(source.array()?);
-                self.push(Node::Float(value));
+                self.push(Node::Float(value))?;
             }
             b'X' | 0x8c | 0x8d => {
                 let count = self.length(opcode, source)?;
                 let text = source.text(count)?;
-                self.push(Node::Text(text));
+                self.push(Node::Text(text))?;
             }
             b'T' | b'U' | b'B' | b'C' | 0x8e | 0x96 => {
                 let count = self.length(opcode, source)?;
                 let bytes = source.bytes(count)?;
-                self.push(Node::Bytes(bytes));
+                self.push(Node::Bytes(bytes))?;
             }
             // containers
-            b')' => self.push(Node::Tuple(Vec::new())),
-            b']' => self.push(Node::List(Vec::new())),
-            b'}' => self.push(Node::Dict(Vec::new())),
+            b')' => self.push(Node::Tuple(Vec::new()))?,
+            b']' => self.push(Node::List(Vec::new()))?,
+            b'}' => self.push(Node::Dict(Vec::new()))?,
             b't' => {
                 let items = self.pop_mark()?;
-                self.push(Node::Tuple(items));
+                self.push(Node::Tuple(items))?;
             }
             b'l' => {
                 let items = self.pop_mark()?;
-                self.push(Node::List(items));
+                self.push(Node::List(items))?;
             }
             b'd' => {
                 let items = pairs(self.pop_mark()?)?;
-                self.push(Node::Dict(items));
+                self.push(Node::Dict(items))?;
             }
             0x85..=0x87 => {
                 let items = self.pop_several(usize::from(opcode - 0x84))?;
-                self.push(Node::Tuple(items));
+                self.push(Node::Tuple(items))?;
             }
             b'a' => {
                 let item = self.pop()?;
@@ -130,15 +128,15 @@ impl Machine {
             // memo
             b'q' => {
                 let slot = source.byte()?;
-                self.memo.insert(slot.into(), self.top()?);
+                self.keep(slot.into())?;
             }
             b'r' => {
                 let slot = source.number()?;
-                self.memo.insert(slot, self.top()?);
+                self.keep(slot)?;
             }
             0x94 => {
                 let slot = self.memo.len() as u64;
-                self.memo.insert(slot, self.top()?);
+                self.keep(slot)?;
             }
             b'h' => {
                 let slot = source.byte()?;
@@ -151,7 +149,7 @@ impl Machine {
             // names and what is made of them
             b'c' => {
                 let (module, name) = (source.line()?, source.line()?);
-                self.push(Node::Global(Global::find(&module, &name)?));
+                self.push(Node::Global(Global::find(&module, &name)?))?;
             }
             0x93 => {
                 let names = self.pop_several(2)?;
@@ -160,14 +158,14 @@ impl Machine {
                     return Err(Fault::corrupt("a class is named by something else than text"));
                 };
                 let global = Global::find(module, name)?;
-                self.push(Node::Global(global));
+                self.push(Node::Global(global))?;
             }
             b'R' | 0x81 => self.reduce()?,
             b'b' => self.build()?,
             b'Q' => {
                 let id = self.pop()?;
                 let storage = persistent(&self.arena, id)?;
-                self.push(Node::Storage(storage));
+                self.push(Node::Storage(Box::new(storage)))?;
             }
             // In these the class is an operand of the opcode itself.
             b'i' => {
@@ -193,9 +191,30 @@ impl Machine {
         }
     }
 
-    fn push(&mut self, node: Node) {
+    /// Puts a new value on the stack.
+    fn push(&mut self, node: Node) -> Result<(), Fault> {
+        self.budget.spend(node.bytes())?;
         let at = self.arena.push(node);
+        self.refer(at)
+    }
+
+    /// Puts a value on the stack that exists already.
+    fn refer(&mut self, at: Ref) -> Result<(), Fault> {
+        self.budget.spend(ITEM)?;
         self.stack.push(at);
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        self.budget.spend(2 * size_of::<usize>())?;
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    fn keep(&mut self, slot: u64) -> Result<(), Fault> {
+        self.budget.spend(SLOT)?;
+        self.memo.insert(slot, self.top()?);
+        Ok(())
     }
 
     /// Height below which the stack belongs to an enclosing mark.
@@ -228,11 +247,11 @@ impl Machine {
 
     fn recall(&mut self, slot: u64) -> Result<(), Fault> {
         let at = self.memo.get(&slot).copied();
-        self.stack.push(at.ok_or_else(|| Fault::corrupt("its pickle recalls what it never kept"))?);
-        Ok(())
+        self.refer(at.ok_or_else(|| Fault::corrupt("its pickle recalls what it never kept"))?)
     }
 
     fn append(&mut self, items: Vec<Ref>) -> Result<(), Fault> {
+        self.budget.spend(items.len() * ITEM + ALLOCATION)?;
         match self.arena.get_mut(self.top()?) {
             Some(Node::List(list)) => list.extend(items),
             _ => return Err(Fault::corrupt("its pickle appends to something else than a list")),
@@ -241,6 +260,7 @@ impl Machine {
     }
 
     fn set_items(&mut self, items: Vec<Ref>) -> Result<(), Fault> {
+        self.budget.spend(items.len() * ITEM + ALLOCATION)?;
         match self.arena.get_mut(self.top()?) {
             Some(Node::Dict(dict)) => dict.extend(pairs(items)?),
             _ => return Err(Fault::corrupt("its pickle sets items of something else than a dict")),
@@ -256,18 +276,9 @@ impl Machine {
             return Err(Fault::corrupt("its pickle calls something that is no class"));
         };
         match call(&self.arena, *function, arguments)? {
-            Called::New(node) => {
-                if let Node::Dict(items) = &node {
-                    self.copied += items.len();
-                    if self.copied > MOST_COPIES {
-                        return Err(Fault::corrupt("its pickle copies a list over and over"));
-                    }
-                }
-                self.push(node);
-            }
-            Called::Same(at) => self.stack.push(at),
+            Called::New(node) => self.push(node),
+            Called::Same(at) => self.refer(at),
         }
-        Ok(())
     }
 
     /// Attributes set on an object. A state dictionary carries `_metadata` (versions

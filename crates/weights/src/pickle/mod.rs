@@ -5,6 +5,7 @@
 //! that contains itself neither leaks nor recurses, and dropping deep nests is flat.
 //! A name outside the allow-list ([`globals`]) stops the machine.
 
+mod budget;
 mod globals;
 mod machine;
 mod rebuild;
@@ -34,7 +35,7 @@ pub(crate) enum Node {
     List(Vec<Ref>),
     Dict(Vec<(Ref, Ref)>),
     Global(Global),
-    Storage(StorageClaim),
+    Storage(Box<StorageClaim>),
     Tensor(Box<TensorClaim>),
 }
 
@@ -68,9 +69,8 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
+    /// Keeps a value that the budget has been charged for: there are far fewer than 2^32.
     fn push(&mut self, node: Node) -> Ref {
-        // An opcode makes at most one node, and the pickle's length is bounded far
-        // below 2^32.
         let position = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         self.nodes.push(node);
         Ref(position)

@@ -1,5 +1,6 @@
 //! PyTorch's `.pth` formats: from a pickle's claims to checked contents.
 
+mod bounded;
 pub(crate) mod legacy;
 pub(crate) mod zip;
 
@@ -12,10 +13,15 @@ use crate::pickle::{Arena, Node, Ref, StorageClaim, TensorClaim};
 
 /// Deepest nesting of dictionaries and lists that is followed.
 const DEEPEST: usize = 32;
-/// Bytes of names and texts, and a little for each value visited: a pickle can refer
-/// to one value from many places, so what it unfolds to has a bound of its own.
-const MOST_UNFOLDED: usize = 64 << 20;
+/// Bytes that the flattened names and values may take: a pickle can refer to one value from
+/// many places, so what it unfolds to has a bound of its own.
+const MOST_UNFOLDED: usize = 96 << 20;
+/// A value that is visited.
 const PER_VALUE: usize = 32;
+/// A value that is kept: an entry of a map, and its name there and in [`Names`].
+const PER_ENTRY: usize = 256;
+/// A tensor that is kept, beside its claim: libtorch's own description of it.
+const PER_TENSOR: usize = 512;
 
 /// Everything a pickle holds, under flattened names.
 pub(crate) struct Flat {
@@ -71,6 +77,7 @@ impl Walk<'_> {
                 return Ok(());
             }
             Node::Tensor(tensor) => {
+                self.spend(PER_TENSOR + tensor.bytes())?;
                 let name = self.claim(path)?;
                 self.flat.tensors.insert(name, TensorClaim::clone(tensor));
                 return Ok(());
@@ -99,6 +106,7 @@ impl Walk<'_> {
     }
 
     fn claim(&mut self, path: &str) -> Result<String, Fault> {
+        self.spend(PER_ENTRY + 2 * path.len())?;
         self.names.claim(if path.is_empty() { "value" } else { path })
     }
 

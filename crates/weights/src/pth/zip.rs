@@ -5,21 +5,27 @@ use std::io::{BufReader, Read, Seek};
 use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
+use super::bounded::Bounded;
 use super::{flatten, place};
 use crate::contents::{Contents, Format, Storage};
 use crate::error::{Fault, printable};
-use crate::pickle::{Source, load};
+use crate::pickle::{Arena, Ref, Source, load};
 
 /// Longer ones are refused by the pickle machine anyway.
 const LONGEST_PICKLE: u64 = 64 << 20;
 
+/// What is read to find the entries: the directory, about 100 bytes an entry.
+const LONGEST_DIRECTORY: u64 = 8 << 20;
+
 /// Describes a zip archive of `length` bytes.
 pub(crate) fn parse<R: Read + Seek>(reader: R, length: u64) -> Result<Contents, Fault> {
-    let mut archive = ZipArchive::new(BufReader::new(reader)).map_err(|e| match e {
+    let (reader, allowance) = Bounded::new(BufReader::new(reader), LONGEST_DIRECTORY);
+    let mut archive = ZipArchive::new(reader).map_err(|e| match e {
         ZipError::Io(e) => Fault::io(e, "its zip directory"),
         // The directory is at the end: without it the end is missing.
         e => Fault::CutShort(format!("its zip directory cannot be read: {}", one_line(&e))),
     })?;
+    allowance.set(u64::MAX);
     if archive.has_duplicate_names() {
         return Err(Fault::corrupt("two entries of its zip directory have the same name"));
     }
@@ -30,9 +36,8 @@ pub(crate) fn parse<R: Read + Seek>(reader: R, length: u64) -> Result<Contents, 
         Some(b"big") => true,
         Some(_) => return Err(Fault::corrupt("its byteorder is neither little nor big")),
     };
-    let pickle = read(&mut archive, &format!("{prefix}data.pkl"), LONGEST_PICKLE, length)?
+    let (arena, root) = pickle(&mut archive, &format!("{prefix}data.pkl"), length)?
         .ok_or_else(|| Fault::corrupt("it has no data.pkl"))?;
-    let (arena, root) = load(&mut Source::new(pickle.as_slice()))?;
     let flat = flatten(&arena, root)?;
     let (tensors, storages) = place(flat.tensors, |claim| {
         find(&mut archive, &format!("{prefix}data/{}", claim.key), length)?.ok_or_else(|| {
@@ -113,21 +118,64 @@ fn read<R: Read + Seek>(
     longest: u64,
     length: u64,
 ) -> Result<Option<Vec<u8>>, Fault> {
+    let mut bytes = Vec::new();
+    let found = with_entry(archive, name, longest, length, |entry| {
+        entry.read_to_end(&mut bytes).map_err(|e| Fault::io(e, "a zip entry"))
+    })?;
+    Ok(found.map(|_| bytes))
+}
+
+/// The values of an entry that is a pickle. It is read piece by piece: all of it beside its values
+/// would be another 64 MiB.
+fn pickle<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    name: &str,
+    length: u64,
+) -> Result<Option<(Arena, Ref)>, Fault> {
+    with_entry(archive, name, LONGEST_PICKLE, length, |entry| {
+        load(&mut Source::new(BufReader::new(entry)))
+    })
+}
+
+/// What `take` makes of an entry of at most `longest` bytes, whose CRC-32 is checked before that
+/// is believed, be it a fault; nothing where there is no such entry.
+fn with_entry<R: Read + Seek, T>(
+    archive: &mut ZipArchive<R>,
+    name: &str,
+    longest: u64,
+    length: u64,
+    take: impl FnOnce(&mut dyn Read) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
     let Some(storage) = find(archive, name, length)? else { return Ok(None) };
     if storage.length > longest {
+        let name = printable(name);
         return Err(Fault::corrupt(format!("its entry {name} claims {} bytes", storage.length)));
     }
     let Some(index) = archive.index_for_name(name) else { return Ok(None) };
-    let mut bytes = vec![0; storage.length as usize];
-    archive
-        .by_index_raw(index)
-        .map_err(std::io::Error::from)
-        .and_then(|mut entry| entry.read_exact(&mut bytes))
-        .map_err(|e| Fault::io(e, "a zip entry"))?;
-    if storage.crc32 != Some(crc32fast::hash(&bytes)) {
+    let io = |error| Fault::io(error, "a zip entry");
+    let entry = archive.by_index_raw(index).map_err(std::io::Error::from).map_err(io)?;
+    let mut entry = Summed { reader: entry, crc32: crc32fast::Hasher::new() };
+    let taken = take(&mut entry);
+    std::io::copy(&mut entry, &mut std::io::sink()).map_err(io)?;
+    if storage.crc32 != Some(entry.crc32.finalize()) {
+        let name = printable(name);
         return Err(Fault::corrupt(format!("the checksum of its entry {name} differs")));
     }
-    Ok(Some(bytes))
+    taken.map(Some)
+}
+
+/// A reader, and the CRC-32 of what was read through it.
+struct Summed<R> {
+    reader: R,
+    crc32: crc32fast::Hasher,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.crc32.update(&buffer[..read]);
+        Ok(read)
+    }
 }
 
 fn one_line(error: &ZipError) -> String {

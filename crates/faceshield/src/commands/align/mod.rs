@@ -1,14 +1,15 @@
 //! `faceshield align`: faces out of photos.
 
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use align::{Cut, Detector, DetectorConfig, Face};
 use anyhow::Context;
+use files::{Escape, Folder};
 use serde::Serialize;
 
 use crate::commands::data::bar;
-use crate::commands::photos::{self, Names};
+use crate::commands::photos::{self, LinkArgs, Names};
 use crate::failure::{misuse, one_line};
 use crate::output;
 
@@ -35,6 +36,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     detector: DetectorArgs,
+
+    #[command(flatten)]
+    links: LinkArgs,
 
     /// Print one JSON object: per photo its faces with crop, box, landmarks, transform, score
     #[arg(long)]
@@ -101,6 +105,7 @@ pub(crate) fn device(name: &str) -> anyhow::Result<tch::Device> {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "crate::output::path")]
     out: PathBuf,
     size: u32,
     photos: Vec<Photo>,
@@ -110,6 +115,7 @@ struct Report {
 
 #[derive(Serialize)]
 struct Photo {
+    #[serde(serialize_with = "crate::output::path")]
     photo: PathBuf,
     /// Width and height in pixels, upright.
     dimensions: Option<(u32, u32)>,
@@ -120,6 +126,7 @@ struct Photo {
 #[derive(Serialize)]
 struct Found {
     /// The crop's file below `out`.
+    #[serde(serialize_with = "crate::output::path")]
     crop: PathBuf,
     #[serde(flatten)]
     face: Face,
@@ -128,10 +135,10 @@ struct Found {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let photos = photos::list(&args.inputs, &args.out)?;
+    let photos = photos::list(&args.inputs, &args.out, args.links.links())?;
     let detector = args.detector.load()?;
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let out = Folder::create(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.escaped()))?;
     let mut report =
         Report { out: args.out.clone(), size: args.size, photos: Vec::new(), faces: 0, failed: 0 };
     let progress = bar("aligning");
@@ -139,7 +146,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut names = Names::default();
     for photo in photos {
         let name = names.free(&photo.relative.with_extension(""));
-        let photo = one(&detector, photo.path, &name, args);
+        let photo = one(&detector, photo.path, &name, &out, args.size);
         progress.suspend(|| tell(&photo));
         progress.inc(1);
         report.faces += photo.faces.len();
@@ -153,7 +160,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         output::line(format_args!(
             "{}: {} faces out of {photos} photos",
-            args.out.display(),
+            args.out.escaped(),
             report.faces
         ))?;
     }
@@ -164,23 +171,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// One photo's faces, or why not: the other photos go on.
-fn one(detector: &Detector, path: PathBuf, name: &Path, args: &Args) -> Photo {
+fn one(detector: &Detector, path: PathBuf, name: &Path, out: &Folder, size: u32) -> Photo {
     let mut photo = Photo { photo: path, dimensions: None, faces: Vec::new(), error: None };
-    if let Err(error) = fill(detector, name, args, &mut photo) {
+    if let Err(error) = fill(detector, name, out, size, &mut photo) {
         photo.error = Some(one_line(error.chain()));
     }
     photo
 }
 
-fn fill(detector: &Detector, name: &Path, args: &Args, photo: &mut Photo) -> anyhow::Result<()> {
+fn fill(
+    detector: &Detector,
+    name: &Path,
+    out: &Folder,
+    size: u32,
+    photo: &mut Photo,
+) -> anyhow::Result<()> {
     let image = faces::read_photo(&photo.photo)?;
     photo.dimensions = Some(image.dimensions());
-    let at = || photo.photo.display().to_string();
+    let at = || photo.photo.escaped().to_string();
     for (k, face) in detector.detect(&image).with_context(at)?.into_iter().enumerate() {
-        let Cut { crop, transform } = align::cut(&image, &face, args.size).with_context(at)?;
+        let Cut { crop, transform } = align::cut(&image, &face, size).with_context(at)?;
         let mut file = name.as_os_str().to_os_string();
         file.push(format!("_{k}.png"));
-        save(&crop, &args.out.join(&file))?;
+        save(&crop, out, Path::new(&file))?;
         let [o, x, y] = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].map(|p| transform.apply(p));
         let transform = [0, 1].map(|k| [x[k] - o[k], y[k] - o[k], o[k]]);
         photo.faces.push(Found { crop: file.into(), face, transform });
@@ -188,22 +201,22 @@ fn fill(detector: &Detector, name: &Path, args: &Args, photo: &mut Photo) -> any
     Ok(())
 }
 
-/// Writes a PNG file whole or not at all.
-fn save(image: &faces::RgbImage, path: &Path) -> anyhow::Result<()> {
-    let failed = || format!("cannot write {}: check the folder and the space left", path.display());
+/// Writes a PNG file whole or not at all, which only its owner may read. No link below `out` is
+/// followed, whoever put it there.
+fn save(image: &faces::RgbImage, out: &Folder, file: &Path) -> anyhow::Result<()> {
+    let failed = || {
+        let path = out.path().join(file);
+        format!("cannot write {}: check the folder and the space left", path.escaped())
+    };
     let mut png = Cursor::new(Vec::new());
     image.write_to(&mut png, image::ImageFormat::Png).with_context(failed)?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(failed)?;
-    }
-    let mut file = atomic_write_file::AtomicWriteFile::open(path).with_context(failed)?;
-    file.write_all(png.get_ref()).with_context(failed)?;
-    file.commit().with_context(failed)
+    out.make(file.parent().unwrap_or(Path::new(""))).with_context(failed)?;
+    out.write(file, png.get_ref()).with_context(failed)
 }
 
 /// A line per photo as it is done.
 fn tell(photo: &Photo) {
-    let path = photo.photo.display();
+    let path = photo.photo.escaped();
     match &photo.error {
         Some(error) => tracing::error!("{error}"),
         None if photo.faces.is_empty() => tracing::warn!("{path}: no face found"),

@@ -67,7 +67,9 @@ pub(crate) fn run(args: &Loader) -> anyhow::Result<()> {
     let options: FseOptions = resolve(&layers, "fse")?;
     let common = options.common();
     common.engine.apply()?;
-    let index = Index::load_or_build(&common.data_root()?, &crate::places::cache_dir(), true)?;
+    let root = common.data_root()?;
+    let root = faces::Root { path: &root, links: common.links() };
+    let index = Index::load_or_build(root, &crate::places::cache_dir(), true)?;
     let faces = DataSet::of(index, None).faces(common)?;
     // Stage I's pairs: no target is the source itself, so that a pair is two images read.
     let config = common.loader([0.0; 2]);

@@ -3,6 +3,7 @@
 mod page;
 mod read;
 
+use files::Escape;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -72,18 +73,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let charts = page::write(&found, &args.out)?;
     if let Some(folder) = &args.charts {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let files = files::Folder::create(folder)
+            .with_context(|| format!("cannot create {}", folder.escaped()))?;
         for (name, chart) in charts {
-            let path = folder.join(format!("{name}.svg"));
-            std::fs::write(&path, chart.svg())
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            // Names come from the reports: one that is a path is refused there.
+            let name = format!("{name}.svg");
+            files
+                .write(&name, chart.svg().as_bytes())
+                .with_context(|| format!("cannot write {}", folder.join(&name).escaped()))?;
         }
     }
     for (name, report) in &found {
         tell(name, report)?;
     }
-    Ok(output::line(format_args!("page: {}", args.out.display()))?)
+    Ok(output::line(format_args!("page: {}", args.out.escaped()))?)
 }
 
 /// # Errors

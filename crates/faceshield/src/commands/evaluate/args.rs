@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::sample::Wanted;
+use crate::commands::photos::LinkArgs;
 use crate::commands::protect::Identities;
 use crate::failure::misuse;
 
@@ -132,6 +133,9 @@ pub(crate) struct Args {
     /// cpu, cuda, cuda:N or auto
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(super) device: String,
+
+    #[command(flatten)]
+    pub(super) links: LinkArgs,
 
     /// Folder of the report
     #[arg(long, value_name = "DIR")]

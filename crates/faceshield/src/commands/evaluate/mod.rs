@@ -19,6 +19,7 @@ mod tell;
 mod utility;
 mod work;
 
+use files::Escape;
 use std::collections::BTreeSet;
 
 use anyhow::Context;
@@ -76,12 +77,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return Err(misuse(format!(
             "{}: photos of {} people; an evaluation draws people again and again, so it needs \
              four or more",
-            sample.root.display(),
+            sample.root.escaped(),
             sample.people
         )));
     }
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot create {}", args.out.display()))?;
+    files::Folder::create(&args.out)
+        .with_context(|| format!("cannot create {}", args.out.escaped()))?;
 
     let bootstrap =
         Bootstrap { resamples: args.resamples as usize, seed: args.seed, ..Bootstrap::default() };

@@ -1,5 +1,6 @@
 //! What protects photos: the model with a mechanism, baselines, somebody else, nothing.
 
+use files::Escape;
 use std::cell::OnceCell;
 
 use align::blend::Mask;
@@ -229,7 +230,7 @@ impl Protection for Given {
                 side == other,
                 "{} has {other} × {other} pixels, its original {side} × {side}: protect photos at \
                  their size",
-                path.display()
+                path.escaped()
             );
             Ok(picture)
         });

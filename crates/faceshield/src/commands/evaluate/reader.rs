@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use faces::{Planes, RgbImage};
+use files::{Escape, Key};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use tch::nn::{self, ModuleT, OptimizerConfig};
@@ -30,6 +31,21 @@ const RATE: f64 = 2e-3;
 const DECAY: f64 = 1e-2;
 /// Standard deviation of the noise in training, so that what is painted need not be perfect.
 const NOISE: f64 = 0.05;
+
+/// What the code in a cache file's metadata is for, and its name there.
+const PURPOSE: &str = "reader of attributes";
+const CODE: &str = "code";
+
+/// What the code in a cache file covers: which reader it is, and its numbers.
+fn content(file: &Path, state: &Tensors) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = file.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+    for (name, tensor) in state {
+        bytes.extend(format!("\0{name} {:?}\0", tensor.size()).into_bytes());
+        let numbers = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_flatten(0, -1)?;
+        bytes.extend(Vec::<f32>::try_from(numbers)?.into_iter().flat_map(f32::to_le_bytes));
+    }
+    Ok(bytes)
+}
 
 /// A trained reader.
 pub(super) struct Reader {
@@ -65,26 +81,38 @@ impl Reader {
             hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let file = cache.join(format!("reader-{name}.safetensors"));
         if let Ok(reader) = Reader::load(&file, device) {
-            tracing::info!("the reader of attributes from {}", file.display());
+            tracing::info!("the reader of attributes from {}", file.escaped());
             return Ok(reader);
         }
         tracing::info!("a reader of attributes learns from {} photos", photos.len());
         let reader = Reader::fit(photos, side, steps, seed, device)?;
-        let kept = std::fs::create_dir_all(cache).map_err(anyhow::Error::from);
-        let written = || weights::write_safetensors(&file, &reader.state(), &Default::default());
-        if let Err(error) = kept.and_then(|()| Ok(written()?)) {
+        if let Err(error) = reader.keep(&file) {
             // A read-only disk costs the next run some time.
             tracing::warn!("cannot keep the reader of attributes: {error}; going on without");
         }
         Ok(reader)
     }
 
+    /// Writes it to the cache, with a code that shows who made it.
+    fn keep(&self, file: &Path) -> anyhow::Result<()> {
+        let state = self.state();
+        let code = Key::of_user()?.sign(PURPOSE, &content(file, &state)?);
+        files::Folder::create(file.parent().unwrap_or(Path::new("")))?;
+        let metadata = [(CODE.to_owned(), code)].into();
+        Ok(weights::write_safetensors_private(file, &state, &metadata)?)
+    }
+
+    /// Reads it from the cache, if this user made it: another one would read in the photos whatever
+    /// its maker likes.
     fn load(file: &Path, device: Device) -> anyhow::Result<Reader> {
         let archive = weights::read(file)?;
+        let code = archive.metadata.get(CODE).map_or("", String::as_str);
+        let made = Key::of_user()?.verifies(PURPOSE, &content(file, &archive.tensors)?, code);
+        anyhow::ensure!(made, "{} was made by somebody else", file.escaped());
         let (store, net) = untrained(device);
         let scale = [(); 2].map(|()| Tensor::zeros([1, COUNT as i64], (Kind::Float, device)));
         let reader = Reader { store, net, scale };
-        weights::load_strict(&reader.state(), &archive.tensors, &file.display().to_string())?;
+        weights::load_strict(&reader.state(), &archive.tensors, &file.escaped().to_string())?;
         Ok(reader)
     }
 

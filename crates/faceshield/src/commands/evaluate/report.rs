@@ -1,10 +1,9 @@
 //! `report.json`: everything that was measured, under names that stay (docs/evaluate.md).
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use atomic_write_file::AtomicWriteFile;
+use files::Escape;
 use metrics::Genuine;
 use serde::Serialize;
 
@@ -19,6 +18,7 @@ use super::sample::{LeftOut, Sample};
 use super::separation::Separation;
 use super::utility::{self, Utility};
 use super::work::{Outcome, Scope};
+use crate::output::path_text;
 
 /// Raised when a field changes its meaning or goes.
 pub(crate) const FORMAT: u32 = 1;
@@ -55,11 +55,11 @@ pub(super) struct Report {
 /// Whose photos were measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Data {
-    pub(super) root: PathBuf,
+    pub(super) root: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) protected: Option<PathBuf>,
+    pub(super) protected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) train_data: Option<PathBuf>,
+    pub(super) train_data: Option<String>,
     pub(super) people: usize,
     pub(super) photos: usize,
     /// Whether all that can be known of each photo is known.
@@ -71,6 +71,7 @@ pub(super) struct Data {
 /// Which model was measured.
 #[derive(Debug, Serialize)]
 pub(super) struct ModelCard {
+    #[serde(serialize_with = "crate::output::path")]
     pub(super) checkpoint: PathBuf,
     pub(super) sha256: String,
     pub(super) fidelity: String,
@@ -211,9 +212,9 @@ impl<'a> Judge<'a> {
 impl Data {
     pub(super) fn of(sample: &Sample, protected: Option<&Path>, train: Option<&Path>) -> Data {
         Data {
-            root: sample.root.clone(),
-            protected: protected.map(Path::to_path_buf),
-            train_data: train.map(Path::to_path_buf),
+            root: path_text(&sample.root),
+            protected: protected.map(path_text),
+            train_data: train.map(path_text),
             people: sample.people,
             photos: sample.photos.len(),
             labelled: sample.labelled,
@@ -244,16 +245,13 @@ impl Report {
         }
     }
 
-    /// Writes `name` in the folder `out`, beside and renamed.
+    /// Writes `name` in the folder `out`, beside and renamed; only its owner may read it.
     ///
     /// # Errors
     ///
     /// When the disk refuses.
     pub(super) fn write(out: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-        let path = out.join(name);
-        let failed = || format!("cannot write {}", path.display());
-        let mut file = AtomicWriteFile::open(&path).with_context(failed)?;
-        file.write_all(text.as_bytes()).with_context(failed)?;
-        file.commit().with_context(failed)
+        let failed = || format!("cannot write {}", out.join(name).escaped());
+        files::Folder::at(out).write(name, text.as_bytes()).with_context(failed)
     }
 }

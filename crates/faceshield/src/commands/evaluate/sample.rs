@@ -1,10 +1,11 @@
 //! Whose photos are measured: people of a data set, or photos and their protected counterparts.
 
+use files::Escape;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use faces::similarity::{Similarity, warp};
-use faces::{Index, RgbImage};
+use faces::{Index, Links, RgbImage, Root};
 use synth::labels::{self, Label};
 
 use crate::commands::photos;
@@ -57,7 +58,7 @@ impl Photo {
     pub(super) fn crop(&self, path: &Path, side: u32) -> anyhow::Result<RgbImage> {
         let photo = faces::read_photo(path)?;
         let (width, height) = photo.dimensions();
-        let at = path.display();
+        let at = path.escaped();
         let Some(cut) = &self.cut else {
             if width != height {
                 return Err(misuse(format!(
@@ -112,10 +113,12 @@ impl Sample {
     /// # Errors
     ///
     /// No such data set, labels that cannot be read.
-    pub(super) fn of_people(root: &Path, wanted: &Wanted) -> anyhow::Result<Sample> {
-        let index = Index::build(root, None)?;
+    pub(super) fn of_people(source: Root<'_>, wanted: &Wanted) -> anyhow::Result<Sample> {
+        let root = source.path;
+        let index = Index::build(source, None)?;
+        photos::tell_links(index.links());
         let mut labels: BTreeMap<String, Label> = BTreeMap::new();
-        if root.join(labels::FILE).is_file() {
+        if root.join(labels::FILE).exists() {
             labels = labels::read(root)?.into_iter().map(|l| (l.path.clone(), l)).collect();
         }
         let photo = |(path, image): (Option<PathBuf>, &faces::Image)| Photo {
@@ -142,14 +145,15 @@ impl Sample {
     pub(super) fn of_pairs(
         originals: &Path,
         protected: &Path,
+        links: Links,
         wanted: &Wanted,
     ) -> anyhow::Result<Sample> {
         let list = |folder: &Path| {
             if !folder.is_dir() {
-                return Err(misuse(format!("no such folder: {}", folder.display())));
+                return Err(misuse(format!("no such folder: {}", folder.escaped())));
             }
             // Nothing lies in a folder that is not there: no photo is left out.
-            photos::list(&[folder.to_path_buf()], &folder.join(".none"))
+            photos::list(&[folder.to_path_buf()], &folder.join(".none"), links)
         };
         let mut there: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
         for photo in list(protected)? {
@@ -162,7 +166,7 @@ impl Sample {
             let same = there.get(&photo.relative.with_extension("")).map_or(&[][..], Vec::as_slice);
             let exact = same.iter().find(|path| path.ends_with(&photo.relative));
             let Some(counterpart) = exact.or(same.first()) else {
-                let why = format!("no counterpart in {}", protected.display());
+                let why = format!("no counterpart in {}", protected.escaped());
                 left_out.push(LeftOut { photo: name, why });
                 continue;
             };
@@ -181,8 +185,8 @@ impl Sample {
                 "none of the {} photos in {} has a counterpart in {}: give folders with photos of \
                  the same names (other endings are fine)",
                 left_out.len(),
-                originals.display(),
-                protected.display()
+                originals.escaped(),
+                protected.escaped()
             )));
         }
         Ok(Sample::of(originals, all, wanted, left_out))

@@ -1,5 +1,6 @@
 //! From what a user says to who takes part.
 
+use files::Escape;
 use std::path::Path;
 
 use align::obscure::{Obscure, dp};
@@ -34,8 +35,10 @@ const FEWEST: usize = 4;
 pub(super) fn sample(args: &Args) -> anyhow::Result<Sample> {
     let wanted = args.wanted();
     match (&args.data, &args.originals, &args.protected) {
-        (Some(root), ..) => Sample::of_people(root, &wanted),
-        (_, Some(originals), Some(protected)) => Sample::of_pairs(originals, protected, &wanted),
+        (Some(root), ..) => Sample::of_people(args.links.root(root), &wanted),
+        (_, Some(originals), Some(protected)) => {
+            Sample::of_pairs(originals, protected, args.links.links(), &wanted)
+        }
         _ => Err(misuse("give --data, or --originals and --protected")),
     }
 }
@@ -114,7 +117,7 @@ pub(super) fn training(
         report.notes.push(format!(
             "no attributes: {} has no labels.jsonl that names every photo (`faceshield data synth` \
              writes one)",
-            sample.root.display()
+            sample.root.escaped()
         ));
         return Ok(none);
     }
@@ -122,12 +125,12 @@ pub(super) fn training(
         Some(root) => {
             let limit = Some(args.train_photos as usize);
             let wanted = Wanted { people: None, per_person: None, limit, seed: args.seed };
-            let others = Sample::of_people(root, &wanted)?;
+            let others = Sample::of_people(args.links.root(root), &wanted)?;
             if !others.labelled {
                 return Err(misuse(format!(
                     "--train-data {}: no labels.jsonl that names every photo; `faceshield data \
                      synth` writes one",
-                    root.display()
+                    root.escaped()
                 )));
             }
             Training { photos: others.photos, first: 0 }
@@ -185,7 +188,7 @@ pub(super) fn find_faces(
     let mut with_faces = Vec::new();
     for mut photo in std::mem::take(&mut sample.photos) {
         let picture = faces::read_photo(&photo.path)?;
-        let face = finder.largest(&picture).with_context(|| photo.path.display().to_string())?;
+        let face = finder.largest(&picture).with_context(|| photo.path.escaped().to_string())?;
         match face.and_then(|face| face.transform(side)) {
             Some(transform) => {
                 photo.cut = Some(Cut { transform, size: picture.dimensions() });

@@ -1,5 +1,6 @@
 //! What is said of a report on standard output: the numbers that decide.
 
+use files::Escape;
 use std::path::Path;
 
 use metrics::Genuine;
@@ -35,7 +36,7 @@ pub(super) fn tell(out: &Path, report: &Report) -> anyhow::Result<()> {
     for claim in &report.claims {
         output::line(claim)?;
     }
-    let out = out.display();
+    let out = out.escaped();
     Ok(output::line(format_args!("report: {out}/{REPORT} and {out}/{PAGE}"))?)
 }
 

@@ -1,31 +1,39 @@
 //! What ranks print: copied to their log files, and read back when one fails.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::thread::JoinHandle;
 
 /// How much of a log's end is looked at.
 const TAIL_BYTES: u64 = 8 << 10;
 
-/// Copies what comes out of `from` to `file` and to `terminal` until its end.
+/// What a line is cut to when it does not end.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// Copies what comes out of `from` to `file` and to `terminal` until its end, line by line: a rank
+/// prints its own lines safe for terminals, but libraries in it print what they like.
 pub(super) fn tee(
-    mut from: impl Read + Send + 'static,
+    from: impl Read + Send + 'static,
     mut file: File,
     mut terminal: impl Write + Send + 'static,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
         loop {
-            let count = match from.read(&mut buffer) {
+            line.clear();
+            match (&mut from).take(LONGEST_LINE).read_until(b'\n', &mut line) {
                 Ok(0) => break,
-                Ok(count) => count,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => break,
-            };
+            }
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let text = format!("{}\n", files::escape::escape_bytes(text));
             // A full disk or a closed terminal must not block the rank: go on reading.
-            let _ = file.write_all(&buffer[..count]);
-            let _ = terminal.write_all(&buffer[..count]);
+            let _ = file.write_all(text.as_bytes());
+            let _ = terminal.write_all(text.as_bytes());
             let _ = terminal.flush();
         }
     })

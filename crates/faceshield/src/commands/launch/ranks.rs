@@ -184,7 +184,7 @@ impl Rank {
             log::tail(&self.log, TAIL_LINES).iter().map(|line| c10d::escape(line)).collect();
         if !self.shown {
             for line in &lines {
-                eprintln!("rank {} | {line}", self.rank);
+                crate::logging::print(&format!("rank {} | {line}", self.rank));
             }
         }
         let code = self.status.and_then(|status| status.code());

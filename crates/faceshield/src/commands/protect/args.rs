@@ -10,6 +10,7 @@ use align::obscure::{Obscure, dp};
 use super::photo::Method;
 use super::repaint::{Choice, Repainter};
 use crate::commands::align::DetectorArgs;
+use crate::commands::photos::LinkArgs;
 use crate::failure::misuse;
 
 /// How faces are made unrecognisable
@@ -126,6 +127,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(super) detector: DetectorArgs,
+
+    #[command(flatten)]
+    pub(super) links: LinkArgs,
 
     /// Write photos without a face as they are, and say so
     #[arg(long)]

@@ -240,7 +240,8 @@ fn jobs(args: &Args) -> anyhow::Result<Vec<Job>> {
         let wanted = photo.relative.with_extension(args.ending(&photo.path));
         Job { output: names.free(&wanted), input: photo.path }
     };
-    let jobs: Vec<Job> = photos::list(&args.inputs, &args.out)?.into_iter().map(job).collect();
+    let jobs: Vec<Job> =
+        photos::list(&args.inputs, &args.out, args.links.links())?.into_iter().map(job).collect();
     let inputs: BTreeSet<PathBuf> =
         jobs.iter().filter_map(|job| job.input.canonicalize().ok()).collect();
     let over = |job: &&Job| {

@@ -279,7 +279,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     let started = crate::commands::launch::command_started();
     let plan = Plan::new(command)?;
     if plan.args.dry_run {
-        return Ok(output::line(plan.table()?.to_string().trim_end())?);
+        return output::toml(plan.table()?);
     }
     let Some(first) = plan.commons().next() else { return Ok(()) };
     for common in plan.commons() {
@@ -305,7 +305,8 @@ fn train(plan: &Plan<'_>, first: &Common, setting: &Setting) -> anyhow::Result<(
     }
     if let Some(options) = &plan.irc {
         // Stage II may read other images than stage I.
-        let same = options.common.data.data == first.data.data;
+        let of = |common: &Common| (common.data.data.clone(), common.data.follow_links);
+        let same = of(&options.common) == of(first);
         let images =
             if same { images } else { DataSet::open(&options.common, setting, Some(&list))? };
         summaries.push(("stage II", stages::irc(plan, options, &images, setting)?));

@@ -5,6 +5,7 @@ mod separation;
 mod sweep;
 mod utility;
 
+use files::Escape;
 use std::path::Path;
 
 use ::page::{Page, Pictures, Table};
@@ -28,6 +29,12 @@ const NONE: &str = "–";
 pub(super) fn write(report: &Report, outcomes: &[Outcome], path: &Path) -> anyhow::Result<()> {
     let mut page = Page::new("FaceShield: evaluation");
     about(report, &mut page);
+    if outcomes.iter().any(|outcome| !outcome.pictures.is_empty()) {
+        page.warning(
+            "This page contains original, unprotected photos of people. Give it to nobody who may \
+             not see the originals.",
+        );
+    }
     page.section("Pictures");
     pictures(outcomes, &mut page)?;
     page.section("Privacy");
@@ -50,18 +57,15 @@ fn about(report: &Report, page: &mut Page) {
     let data = &report.data;
     let mut text = format!(
         "{} photos of {} people in {}. Intervals hold 95 % of {} draws of the people.",
-        data.photos,
-        data.people,
-        data.root.display(),
-        report.resamples
+        data.photos, data.people, data.root, report.resamples
     );
     if let Some(protected) = &data.protected {
-        text += &format!(" Protected photos: {}.", protected.display());
+        text += &format!(" Protected photos: {}.", protected);
     }
     if let Some(model) = &report.model {
         text += &format!(
             " Model: {} ({} fidelity, {} pixels, widths / {}).",
-            model.checkpoint.display(),
+            model.checkpoint.escaped(),
             model.fidelity,
             model.image_size,
             model.width_divisor
