@@ -68,6 +68,9 @@ scripts/sanitize.sh --allocator
 step "faults: a short version of what scripts/chaos.sh does"
 scripts/chaos.sh --short
 
+step "attacks from outside"
+scripts/attacks.sh
+
 step "the proof, in brief"
 rm -rf target/proof
 scripts/proof.sh --quick --adaptive --ablations --frontier --out target/proof >/dev/null

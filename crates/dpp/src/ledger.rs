@@ -228,6 +228,8 @@ impl Ledger {
     }
 
     fn broken(&self, line: usize, reason: String) -> LedgerError {
+        // It quotes the line, which may come from elsewhere.
+        let reason = files::escape(&reason).to_string();
         LedgerError::Line { path: self.path.clone(), line, reason }
     }
 }

@@ -260,7 +260,9 @@ fn jobs(args: &Args) -> anyhow::Result<Vec<Job>> {
 /// Removes what a run that was killed left half written. A folder in which that cannot be done
 /// (a link, say) is left alone: the photos that belong there say why they cannot be written.
 fn sweep(out: &Folder, jobs: &[Job]) {
-    let folders: BTreeSet<&Path> = jobs.iter().filter_map(|job| job.output.parent()).collect();
+    let mut folders: BTreeSet<&Path> = jobs.iter().filter_map(|job| job.output.parent()).collect();
+    // The report and the contact sheet.
+    folders.insert(Path::new(""));
     for folder in folders {
         match out.sweep(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!(

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::commands::protect::record;
 use crate::commands::protect::report::Seconds;
 
 fn open(folder: &Path, key: &Key) -> Record {
@@ -106,5 +107,22 @@ fn lines_that_say_nothing_do_no_harm() {
         assert!(!record.wrote(Path::new("/etc/passwd")));
         write(&mut record, "b.png", Status::Protected);
         assert!(open(folder.path(), &key).wrote(Path::new("b.png")), "{torn:?}");
+    }
+}
+
+#[path = "../../../../../fuzz/checks/record.rs"]
+mod corpus;
+
+/// Every input of the fuzzer's corpus through the same checks, without the fuzzer.
+#[test]
+fn no_path_of_a_record_leads_out_of_the_folder() {
+    let inputs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/record");
+    let files: Vec<_> = std::fs::read_dir(inputs).unwrap().collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let path = file.unwrap().path();
+        // Shown only when the check fails.
+        println!("{}", path.display());
+        corpus::check(&std::fs::read(path).unwrap());
     }
 }
