@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Runs the caching allocator for CPU tensors (crates/c10d/csrc/allocator.cpp) on other kernels, in
 # virtual machines: its stress program (crates/c10d/tests/support/allocator_stress.cpp) under
 # usual settings, vm.overcommit_memory=2, a low vm.max_map_count and huge pages everywhere.
@@ -14,7 +14,9 @@
 #
 # Exit code 0: passed on every kernel; 1: failed on one; 2: it could not be tried.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/common.sh"
 packages=(linux-image-cloud-amd64 linux-image-6.12-cloud-amd64)
 source=$root/crates/c10d/csrc/allocator.cpp
 

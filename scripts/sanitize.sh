@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # Runs the C++ of crates/c10d under compiler sanitizers.
 #
 #   scripts/sanitize.sh                the allocator's stress program and c10d's tests
@@ -13,7 +13,9 @@
 #
 # Needs GCC or Clang with their sanitizers. Exit code 0: nothing was found.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=${BASH_SOURCE[0]}
+if [[ $self != */* ]]; then self=./$self; fi
+. "${self%/*}/common.sh"
 tests=true
 case ${1:-} in
   "") ;;

@@ -147,13 +147,17 @@ def partial_swept(place):
 
 @row(8, "a checkpoint that is published", "no absolute path of the training data in it", slow=1)
 def manifest_paths(place):
-    place.copy("faces", "home/secret-name/faces")
-    place.well(
-        f"train all --max-steps 1 {TINY} --set preview_every=0 --data {place / 'home/secret-name/faces'}"
-    )
-    for path in sorted(place.root.glob("checkpoints_*/step_*/*")):
-        if b"secret-name" in path.read_bytes() or str(place.root).encode() in path.read_bytes():
-            raise Harm(f"{path.parent.parent.name}/…/{path.name} names the folder")
+    # Below the current folder, which may be named relative to it, and elsewhere, which may not.
+    for number, data in enumerate(("faces", "../secret-name/faces")):
+        place.copy("faces", data)
+        place.well(
+            f"train all --max-steps 1 {TINY} --set preview_every=0 --run-dir run{number} "
+            f"--checkpoint-dir kept{number} --data {(place / data).resolve()}"
+        )
+        for path in sorted(place.root.glob(f"kept{number}/checkpoints_*/step_*/*")):
+            content = path.read_bytes()
+            if b"secret-name" in content or str(place.root).encode() in content:
+                raise Harm(f"{path.parent.parent.name}/…/{path.name} names the folder")
 
 
 @row(

@@ -81,7 +81,7 @@ pub(crate) fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Place>
     let host = get("MASTER_ADDR").unwrap_or_default();
     let one_machine = get("LOCAL_WORLD_SIZE") == Some(size.to_string());
     let agent = get("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True");
-    let secret = Secret::read(&get)?;
+    let secret = Secret::read(get)?;
     let store = match agent && get(STORE).as_deref() != Some(AUTHENTICATED) {
         true => StoreKind::Open(secret),
         false => StoreKind::ours(secret.as_ref()),

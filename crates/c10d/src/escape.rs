@@ -1,32 +1,15 @@
 //! Texts of other processes, made fit to print.
 
-use std::fmt::Write;
-
 /// The most characters that are kept of such a text.
 const LONGEST: usize = 1000;
 
-/// `text` as one line without control characters: those, and the characters that change the
-/// direction of writing, are written as escapes, so that nobody else's words can move the
-/// cursor, colour a terminal, or begin a line of their own in a log. At most 1000 characters
-/// are kept.
+/// `text` as one line that changes nothing in a terminal ([`files::escape()`]), of its first 1000
+/// characters.
 pub fn escape(text: &str) -> String {
-    let mut line = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == LONGEST {
-            line.push('…');
-            break;
-        }
-        let hidden = matches!(character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-        if character.is_control() || hidden {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "{}", character.escape_default());
-        } else {
-            line.push(character);
-        }
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", files::escape(&text[..end])),
+        None => files::escape(text).to_string(),
     }
-    line
 }
 
 #[cfg(test)]

@@ -321,7 +321,11 @@ impl Store {
     }
 
     fn write(&self, key: &str, value: &str, once: bool) -> Result<()> {
-        let value = &value[..value.floor_char_boundary(LONGEST)];
+        let mut end = LONGEST.min(value.len());
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        let value = &value[..end];
         let value = match &self.seal {
             Some(seal) => seal.close(key, value),
             None => value.to_owned(),

@@ -127,10 +127,9 @@ impl Ledger {
             Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
                 return Err(LedgerError::InUse { path: path.to_owned() });
             }
-            Err(error @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
+            Err(error) => {
                 return Err(LedgerError::NoLocks { path: path.to_owned(), source: error.into() });
             }
-            Err(error) => return Err(failed(error.into())),
         }
         files::folder::make_private(&file).map_err(failed)?;
         let text = files::input::text_of(&file, MOST).map_err(failed)?;

@@ -180,7 +180,7 @@ fn links_are_followed_and_told_of_or_skipped() {
     link(&away.join("p00/0.png"), "p00/out.png");
     link(&away.join("p00"), "p02");
     link(&root.join("p00/0.png"), "p01/in.png");
-    link(Path::new("p00"), "p03");
+    link(Path::new("p01"), "p03");
     let index = Index::build(&root, None).unwrap();
     assert_eq!((index.people().len(), index.images().len()), (4, 11));
     let note = index.links().note().unwrap();

@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use files::Escape;
 use serde::{Serialize, Serializer};
@@ -31,6 +31,14 @@ pub(crate) fn path_text(path: &Path) -> String {
 /// The same for fields: `#[serde(serialize_with = "crate::output::path")]`.
 pub(crate) fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path_text(path))
+}
+
+/// As [`path`], for a field that may have none.
+pub(crate) fn some_path<S: Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(path_text).serialize(serializer)
 }
 
 /// Prints a TOML table.

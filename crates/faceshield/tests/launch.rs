@@ -283,8 +283,8 @@ fn a_rank_that_fails_is_named_with_its_exit_code_and_words() {
     let words = ["launch", "--nproc-per-node", "2", "--", "train", "fse"];
     let words = [&words[..], &TINY, &["--data", "faces", "--set", name]].concat();
     let text = String::from_utf8_lossy(&place.run(&words).stderr).into_owned();
-    let told = text.lines().filter(|line| line.starts_with("error: rank "));
-    assert!(told.last().is_some_and(|line| !line.contains('\u{1b}')), "{text}");
+    let mut told = text.lines().filter(|line| line.starts_with("error: rank "));
+    assert!(told.next_back().is_some_and(|line| !line.contains('\u{1b}')), "{text}");
     // The logs lie where the run's folder is.
     assert!(place.path("runs/demo/logs/rank_1.log").is_file());
 }

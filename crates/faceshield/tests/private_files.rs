@@ -60,7 +60,16 @@ fn inputs_are_regular_files_of_a_bounded_length() {
         let attacker = format!("a={file}");
         let runs = [
             vec!["weights", "inspect", file],
-            vec!["evaluate", "--data", "faces", "--attacker", &attacker, "--out", "out"],
+            vec![
+                "evaluate",
+                "--data",
+                "faces",
+                "--baselines",
+                "--attacker",
+                &attacker,
+                "--out",
+                "out",
+            ],
         ];
         for words in runs {
             // A folder is a checkpoint there, and has no model.
@@ -95,7 +104,7 @@ fn reports_and_caches_are_their_owners_and_pages_say_what_they_show() {
     done(&place, "data cache faces --size 16 --out kept/decoded.safetensors");
     done(&place, "compare one=report/report.json --out page.html --charts charts");
     for name in ["report", "cache", "state", "kept", "page.html", "charts"] {
-        assert_eq!(open_to_others(&place.path(name)), [PathBuf::new(); 0], "{name}");
+        assert_eq!(open_to_others(&place.path(name)), Vec::<PathBuf>::new(), "{name}");
     }
     let text = |name: &str| std::fs::read_to_string(place.path(name)).unwrap();
     let page = text("report/report.html");
@@ -132,7 +141,7 @@ fn crops_are_their_owners_and_stay_in_their_folder() {
     };
     let output = align("faces");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(open_to_others(&place.path("faces")), [PathBuf::new(); 0]);
+    assert_eq!(open_to_others(&place.path("faces")), Vec::<PathBuf>::new());
     // A folder of crops that is a link: nothing is written where it leads.
     std::fs::create_dir_all(place.path("elsewhere")).unwrap();
     std::fs::create_dir_all(place.path("linked")).unwrap();

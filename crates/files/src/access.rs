@@ -7,7 +7,7 @@ use rustix::fs::Mode;
 pub(crate) enum Access {
     /// Only the user who runs this process, whatever the umask allows beyond.
     Private,
-    /// Whom the umask leaves.
+    /// Whom the umask leaves; nobody else may write.
     Umask,
 }
 
@@ -15,14 +15,14 @@ impl Access {
     pub(crate) fn file(self) -> Mode {
         match self {
             Self::Private => Mode::from_raw_mode(0o600),
-            Self::Umask => Mode::from_raw_mode(0o666),
+            Self::Umask => Mode::from_raw_mode(0o644),
         }
     }
 
     pub(crate) fn folder(self) -> Mode {
         match self {
             Self::Private => Mode::from_raw_mode(0o700),
-            Self::Umask => Mode::from_raw_mode(0o777),
+            Self::Umask => Mode::from_raw_mode(0o755),
         }
     }
 }

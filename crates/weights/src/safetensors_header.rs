@@ -23,7 +23,7 @@ fn claimed(header: &[u8]) -> usize {
     let cost = |byte: &u8| match byte {
         b'{' => 768,
         b':' => 192,
-        b',' => 16,
+        b',' => 64,
         _ => 0,
     };
     header.iter().map(cost).sum()

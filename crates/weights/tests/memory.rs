@@ -44,7 +44,10 @@ fn tensor(dimensions: usize) -> Vec<u8> {
 }
 
 /// Pickles of about [`LONG`] bytes: `begin`, then `again` over and over, then `end`.
-fn pickles() -> Vec<(&'static str, Vec<u8>, Vec<u8>, Vec<u8>)> {
+/// A name; then what comes before, is repeated, and comes after.
+type Shape = (&'static str, Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn pickles() -> Vec<Shape> {
     let list = |again: &[u8]| (b"(".to_vec(), again.to_vec(), b"l".to_vec());
     let shapes = [
         ("empty dicts", list(b"}")),

@@ -6,8 +6,10 @@
 //! is put in its place says what will be there: a run that is killed in between knows it again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -40,12 +42,27 @@ enum Entry {
     /// This file is about to be written.
     Writing {
         /// Below the folder.
+        #[serde(serialize_with = "crate::output::path")]
         output: PathBuf,
+        /// The bytes of `output` where it is not UTF-8, which JSON cannot hold.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        output_bytes: Option<Vec<u8>>,
         /// Of its content.
         sha256: String,
     },
     /// What became of a photo.
-    Done(Box<PhotoReport>),
+    Done(Box<Done>),
+}
+
+/// A photo's report, and the bytes of its paths where they are not UTF-8.
+#[derive(Debug, Serialize, Deserialize)]
+struct Done {
+    #[serde(flatten)]
+    report: PhotoReport,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    input_bytes: Option<Vec<u8>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    output_bytes: Option<Vec<u8>>,
 }
 
 /// The record of one folder, open for more.
@@ -114,7 +131,8 @@ impl Record {
     /// The record cannot be written.
     pub(super) fn writing(&mut self, output: &Path, content: &[u8]) -> anyhow::Result<()> {
         let sha256 = files::sha256(content)?;
-        self.add(Entry::Writing { output: output.to_owned(), sha256 })
+        let output_bytes = bytes(output);
+        self.add(Entry::Writing { output: output.to_owned(), output_bytes, sha256 })
     }
 
     /// Records what became of a photo.
@@ -122,7 +140,10 @@ impl Record {
     /// # Errors
     /// The record cannot be written.
     pub(super) fn done(&mut self, report: &PhotoReport) -> anyhow::Result<()> {
-        self.add(Entry::Done(Box::new(report.clone())))
+        let input_bytes = bytes(&report.input);
+        let output_bytes = report.output.as_deref().and_then(bytes);
+        let report = report.clone();
+        self.add(Entry::Done(Box::new(Done { report, input_bytes, output_bytes })))
     }
 
     /// Removes what an earlier run wrote of `input` as it was, now that this is no longer
@@ -170,11 +191,15 @@ impl Record {
 
     fn remember(&mut self, entry: Entry) {
         match entry {
-            Entry::Writing { output, sha256 } => {
+            Entry::Writing { output, output_bytes, sha256 } => {
+                let output = output_bytes.map_or(output, path);
                 self.written.entry(output).or_default().insert(sha256);
             }
-            Entry::Done(report) => {
-                self.done.insert(report.input.clone(), *report);
+            Entry::Done(done) => {
+                let Done { mut report, input_bytes, output_bytes } = *done;
+                report.input = input_bytes.map_or(report.input, path);
+                report.output = output_bytes.map(path).or(report.output);
+                self.done.insert(report.input.clone(), report);
             }
         }
     }
@@ -182,6 +207,15 @@ impl Record {
     fn path(&self) -> PathBuf {
         self.folder.path().join(NAME)
     }
+}
+
+/// A path that JSON cannot hold.
+fn bytes(path: &Path) -> Option<Vec<u8>> {
+    path.to_str().is_none().then(|| path.as_os_str().as_bytes().to_vec())
+}
+
+fn path(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
 }
 
 /// The user's key, or one for this run where there is no place for a lasting one.

@@ -70,6 +70,21 @@ fn a_file_that_was_announced_and_not_recorded_as_done_may_be_replaced() {
 }
 
 #[test]
+fn names_that_are_not_utf_8_come_back() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), Key::random().unwrap());
+    let name = path(b"a\xff\n.png".to_vec());
+    let mut done = report("", Status::Protected);
+    (done.input, done.output) = (Path::new("in").join(&name), Some(name.clone()));
+    let mut record = open(folder.path(), &key);
+    record.writing(&name, b"result").unwrap();
+    std::fs::write(folder.path().join(&name), "result").unwrap();
+    record.done(&done).unwrap();
+    let record = open(folder.path(), &key);
+    assert!(record.wrote(&name) && !record.wrote(Path::new("a\\xff\\n.png")));
+    assert_eq!(record.find(&done.input, "stamp"), Some(&done));
+}
+
+#[test]
 fn only_an_unchanged_result_is_withdrawn() {
     let (folder, key) = (tempfile::tempdir().unwrap(), Key::random().unwrap());
     let outer = folder.path().join("outer.png");

@@ -62,10 +62,11 @@ pub(super) struct Seconds {
 /// One photo's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PhotoReport {
+    #[serde(serialize_with = "crate::output::path")]
     pub(super) input: PathBuf,
     /// Where the result is: in the record below the folder, in the report with it. None was
     /// written for a failed one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::output::some_path")]
     pub(super) output: Option<PathBuf>,
     pub(super) status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -31,8 +31,8 @@ pub(super) fn write(report: &Report, outcomes: &[Outcome], path: &Path) -> anyho
     about(report, &mut page);
     if outcomes.iter().any(|outcome| !outcome.pictures.is_empty()) {
         page.warning(
-            "This page contains original, unprotected photos of people. Give it to nobody who may \
-             not see the originals.",
+            "This page contains original, unprotected photos of people. Keep it private: give it \
+             to nobody who may not see the originals.",
         );
     }
     page.section("Pictures");
