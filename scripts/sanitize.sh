@@ -65,4 +65,4 @@ chmod +x "$work/linker"
 cd "$root"
 host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 export "CARGO_TARGET_${host}_LINKER=$work/linker"
-C10D_SANITIZE=address,undefined CARGO_TARGET_DIR=$work cargo test -p c10d --lib --tests
+C10D_SANITIZE=address,undefined CARGO_TARGET_DIR=$work cargo test --locked -p c10d --lib --tests
