@@ -16,7 +16,7 @@ use crate::Folder;
 const LENGTH: usize = 32;
 const NAME: &str = "key";
 
-/// A secret of [`LENGTH`] random bytes.
+/// A secret of 32 random bytes.
 #[derive(Clone)]
 pub struct Key([u8; LENGTH]);
 

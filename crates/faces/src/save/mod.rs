@@ -154,7 +154,7 @@ fn remedy(error: &std::io::Error) -> &'static str {
 /// like.
 ///
 /// # Errors
-/// As [`encode`] and [`write`]; nothing is left behind.
+/// As [`encode`] and [`write()`]; nothing is left behind.
 pub fn save(
     image: &RgbImage,
     out: &Path,
